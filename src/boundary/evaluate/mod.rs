@@ -1,0 +1,1 @@
+//! The evaluator: zones, policy, orientation, verdict.

@@ -1,0 +1,1 @@
+//! Reading a map: TOML or JSON, every problem in one run.

@@ -1,0 +1,12 @@
+//! The boundary map, and what it says of a record. No clock, no state; reading the map's files is the caller's.
+
+mod evaluate;
+mod judgement;
+mod lint;
+mod load;
+pub mod model;
+mod values;
+
+pub use judgement::{Credit, Judgement, Missing, Path, Reason};
+pub use model::{BoundaryMap, ZoneId};
+pub use values::{Confidence, Orientation, OrientedBy, Severity, Side, Verdict};

@@ -1,0 +1,1 @@
+//! Synthetic traffic for a map, labelled.
