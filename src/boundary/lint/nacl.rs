@@ -141,37 +141,41 @@ fn entry_text(entry: &Nacl) -> String {
     format!("{protocol}{ports} {} {}", if entry.egress { "to" } else { "from" }, entry.cidr)
 }
 
+/// What of a rule the ACL does not admit in one direction.
+struct Stopped<'a> {
+    rule: &'a Rule,
+    pairs: Vec<String>,
+    ports: PortSet,
+}
+
 /// Grants whose requests have to cross the ACL, and that it does not admit.
 fn grants_not_admitted(view: &View<'_>, acl: &Acl<'_>, zone: ZoneId, ways: &[Way<'_, '_>], found: &mut Vec<Lint>) {
-    let mut stopped: BTreeMap<(&str, bool), (&Rule, Vec<String>, Vec<String>)> = BTreeMap::new();
+    let mut stopped: BTreeMap<(&str, bool), Stopped<'_>> = BTreeMap::new();
     for way in ways.iter().filter(|way| !matches!(way.ban, Ban::Whole(_))) {
         let ends = [(true, way.egress, way.client, way.server), (false, way.ingress, way.server, way.client)];
         for (egress, counts, local, remote) in ends {
-            let (false, Some(remotes)) = (!counts || !local.set.contains(&zone), addresses(view, remote)) else {
-                continue;
-            };
-            if stays_inside(view, zone, local, &remotes) {
+            if !counts || !local.set.contains(&zone) {
                 continue;
             }
-            let ports: Vec<String> = not_admitted(acl, egress, &remotes, &way.ports);
-            if !ports.is_empty() {
-                let entry =
-                    stopped.entry((&way.grant.rule.id, egress)).or_insert((way.grant.rule, Vec::new(), Vec::new()));
-                let pair = format!(
-                    "`{}` to `{}`",
-                    view.map.zone_name(way.client.primary),
-                    view.map.zone_name(way.server.primary)
-                );
-                add_new(&mut entry.1, [pair]);
-                add_new(&mut entry.2, ports);
+            let Some(remotes) = addresses(view, remote) else { continue };
+            let ports = not_admitted(acl, egress, &remotes, &way.ports);
+            if stays_inside(view, zone, local, &remotes) || ports.is_empty() {
+                continue;
+            }
+            let key = (way.grant.rule.id.as_str(), egress);
+            let new = || Stopped { rule: way.grant.rule, pairs: Vec::new(), ports: PortSet::default() };
+            let entry = stopped.entry(key).or_insert_with(new);
+            entry.ports.add(&ports);
+            let pair = way.zones(view.map);
+            if !entry.pairs.contains(&pair) {
+                entry.pairs.push(pair);
             }
         }
     }
-    for ((id, egress), (rule, pairs, ports)) in stopped {
+    for ((id, egress), Stopped { rule, pairs, ports }) in stopped {
         let direction = if egress { "egress" } else { "ingress" };
         let message = format!(
-            "rule `{id}` permits {} from {}, and the NACL of zone `{}` has no {direction} entry for it",
-            list(ports),
+            "rule `{id}` permits {ports} from {}, and the NACL of zone `{}` has no {direction} entry for it",
             list(pairs),
             view.map.zone_name(zone),
         );
@@ -209,7 +213,7 @@ fn stays_inside(view: &View<'_>, zone: ZoneId, local: &Atom, remotes: &[IpNet]) 
 }
 
 /// The ranges of ports of which the ACL admits nothing, to none of the addresses.
-fn not_admitted(acl: &Acl<'_>, egress: bool, remotes: &[IpNet], ports: &PortSet) -> Vec<String> {
+fn not_admitted(acl: &Acl<'_>, egress: bool, remotes: &[IpNet], ports: &PortSet) -> PortSet {
     let admits = |protocol: u8, range: PortRange| {
         remotes.iter().any(|remote| acl.answers(egress, protocol, remote, range).any(|admitted| admitted))
     };
@@ -217,21 +221,12 @@ fn not_admitted(acl: &Acl<'_>, egress: bool, remotes: &[IpNet], ports: &PortSet)
     if ports.any {
         // Whatever is admitted at all will do.
         let some = [TCP, UDP, ICMP].into_iter().any(|protocol| admits(protocol, all));
-        return if some { Vec::new() } else { vec![ports.to_string()] };
+        return if some { PortSet::default() } else { PortSet::any() };
     }
-    let stopped = PortSet {
+    PortSet {
         any: false,
         tcp: ports.tcp.iter().copied().filter(|range| !admits(TCP, *range)).collect(),
         udp: ports.udp.iter().copied().filter(|range| !admits(UDP, *range)).collect(),
         icmp: ports.icmp && !admits(ICMP, all),
-    };
-    if stopped.is_empty() { Vec::new() } else { vec![stopped.to_string()] }
-}
-
-fn add_new(list: &mut Vec<String>, items: impl IntoIterator<Item = String>) {
-    for item in items {
-        if !list.contains(&item) {
-            list.push(item);
-        }
     }
 }
