@@ -8,5 +8,6 @@ pub mod model;
 mod values;
 
 pub use judgement::{Credit, Judgement, Missing, Path, Reason};
+pub use load::{MapProblems, Problem, Related, load_map, map_schema, parse_map};
 pub use model::{BoundaryMap, ZoneId};
 pub use values::{Confidence, Orientation, OrientedBy, Severity, Side, Verdict};
