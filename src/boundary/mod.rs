@@ -7,6 +7,7 @@ mod load;
 pub mod model;
 mod values;
 
+pub use evaluate::{Boundary, Explanation, Fact, Grant, Policy, Selection};
 pub use judgement::{Credit, Judgement, Missing, Path, Reason};
 pub use model::{BoundaryMap, ZoneId};
 pub use values::{Confidence, Orientation, OrientedBy, Severity, Side, Verdict};
