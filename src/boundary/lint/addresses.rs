@@ -34,31 +34,43 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Lint>) {
     }
 }
 
+/// Two zones and the prefixes that both claim.
+struct Quarrel<'a> {
+    prefixes: Vec<IpNet>,
+    first: &'a Place,
+    second: &'a Place,
+}
+
 /// L01: within one scope of the lookup, two zones neither of which lies around the other claim one prefix.
 fn equal_prefixes(view: &View<'_>, found: &mut Vec<Lint>) {
-    let mut claims: BTreeMap<(Option<VpcId>, IpNet), Vec<(ZoneId, &Place)>> = BTreeMap::new();
-    for ((id, _), (prefixes, home)) in view.zones().zip(view.prefixes.iter().zip(&view.homes)) {
-        for (prefix, place) in prefixes {
-            claims.entry((*home, *prefix)).or_default().push((id, place));
-        }
-    }
-    let mut pairs: BTreeMap<(ZoneId, ZoneId), (Vec<IpNet>, &Place, &Place)> = BTreeMap::new();
-    for ((_, prefix), claimants) in &claims {
-        for (index, (zone, place)) in claimants.iter().enumerate() {
-            let before = claimants.iter().take(index).find(|(other, _)| !view.related(*zone, *other));
-            if let Some((other, other_place)) = before {
-                pairs.entry((*other, *zone)).or_insert((Vec::new(), other_place, place)).0.push(*prefix);
+    let scoped = view.zones().zip(view.prefixes.iter().zip(&view.homes));
+    let mut claims: Vec<(Option<VpcId>, IpNet, ZoneId, &Place)> = scoped
+        .flat_map(|((id, _), (prefixes, home))| {
+            prefixes.iter().map(move |(prefix, place)| (*home, *prefix, id, *place))
+        })
+        .collect();
+    claims.sort_by_key(|(home, prefix, id, _)| (*home, *prefix, *id));
+    let mut quarrels: BTreeMap<(ZoneId, ZoneId), Quarrel<'_>> = BTreeMap::new();
+    for claimants in claims.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        for (index, (_, prefix, zone, second)) in claimants.iter().enumerate() {
+            let earlier = claimants.iter().take(index).find(|(_, _, other, _)| !view.related(*zone, *other));
+            if let Some((_, _, other, first)) = earlier {
+                let new = || Quarrel { prefixes: Vec::new(), first, second };
+                quarrels.entry((*other, *zone)).or_insert_with(new).prefixes.push(*prefix);
             }
         }
     }
-    for ((first, second), (prefixes, first_place, second_place)) in pairs {
+    for ((first, second), quarrel) in quarrels {
         let (first, second) = (view.map.zone_name(first), view.map.zone_name(second));
-        let prefixes = list(prefixes.iter().map(IpNet::to_string));
+        let prefixes = list(quarrel.prefixes.iter().map(IpNet::to_string));
         let message = format!("zones `{first}` and `{second}` both claim {prefixes}, and neither is around the other");
         found.push(
-            Lint::new("L01", Level::Error, second_place, message)
-                .hint("give each its own addresses, or make one the parent of the other: as it is, depth and then the name decide which one an address belongs to")
-                .related(first_place, format!("`{first}` claims it here")),
+            Lint::new("L01", Level::Error, quarrel.second, message)
+                .hint(
+                    "give each its own addresses, or make one the parent of the other: as it is, depth and then the \
+                     name decide which one an address belongs to",
+                )
+                .related(quarrel.first, format!("`{first}` claims it here")),
         );
     }
 }
@@ -178,7 +190,7 @@ fn size(view: &View<'_>, id: VpcId, vpc: &Vpc, found: &mut Vec<Lint>) {
     if cidrs.is_empty() {
         return;
     }
-    let total: u64 = cidrs.iter().map(|cidr| addresses(cidr)).sum();
+    let total: u64 = cidrs.iter().map(addresses).sum();
     if total <= SMALL_VPC {
         let message = format!("VPC `{}` has {total} addresses: a /24 or smaller leaves no room to grow", vpc.name);
         found

@@ -59,7 +59,13 @@ impl<'a> Acl<'a> {
     }
 
     /// The answers for all of these addresses and ports, one for each point where it can change.
-    fn answers(&self, egress: bool, protocol: u8, remote: &IpNet, ports: PortRange) -> impl Iterator<Item = bool> {
+    fn answers(
+        &self,
+        egress: bool,
+        protocol: u8,
+        remote: &IpNet,
+        ports: PortRange,
+    ) -> impl Iterator<Item = (IpAddr, bool)> {
         let mut addresses = vec![remote.network()];
         let mut first_ports = vec![ports.lo];
         for entry in self.side(egress, protocol) {
@@ -73,7 +79,7 @@ impl<'a> Acl<'a> {
         first_ports.retain(|port| ports.contains(*port));
         let points: Vec<_> =
             addresses.iter().flat_map(|address| first_ports.iter().map(|port| (*address, *port))).collect();
-        points.into_iter().map(move |(address, port)| self.admits(egress, protocol, address, port))
+        points.into_iter().map(move |(address, port)| (address, self.admits(egress, protocol, address, port)))
     }
 }
 
@@ -87,9 +93,7 @@ fn after(prefix: &IpNet) -> Option<IpAddr> {
 
 /// An entry that admits requests, and nothing that admits the replies.
 fn no_return_path(view: &View<'_>, acl: &Acl<'_>, zone: ZoneId, entry: &Nacl, found: &mut Vec<Lint>) {
-    // An entry for ephemeral ports alone is a return path itself.
-    let is_return_path = entry.ports.lo >= EPHEMERAL.lo && entry.ports.hi >= COMMON_EPHEMERAL.lo;
-    if !entry.allow || is_return_path {
+    if !entry.allow || is_return_path(acl, entry) {
         return;
     }
     let protocols = match entry.protocol {
@@ -97,7 +101,9 @@ fn no_return_path(view: &View<'_>, acl: &Acl<'_>, zone: ZoneId, entry: &Nacl, fo
         Some(protocol) => vec![protocol],
     };
     let answers = |ports: PortRange| -> Vec<bool> {
-        protocols.iter().flat_map(|p| acl.answers(!entry.egress, *p, &entry.cidr, ports).collect::<Vec<_>>()).collect()
+        let of =
+            |protocol: &u8| acl.answers(!entry.egress, *protocol, &entry.cidr, ports).map(|(_, admitted)| admitted);
+        protocols.iter().flat_map(of).collect()
     };
     let has_ports = protocols.iter().any(|protocol| [TCP, UDP].contains(protocol));
     let common = answers(if has_ports { COMMON_EPHEMERAL } else { PortRange { lo: 0, hi: 0 } });
@@ -124,6 +130,17 @@ fn no_return_path(view: &View<'_>, acl: &Acl<'_>, zone: ZoneId, entry: &Nacl, fo
     found.push(Lint::new("L13", level, &entry.place, message).hint(hint));
 }
 
+/// The entry is there for replies: it is for ephemeral ports alone, or for so many that it serves the requests of an
+/// entry the other way too.
+fn is_return_path(acl: &Acl<'_>, entry: &Nacl) -> bool {
+    let for_replies = |entry: &Nacl| entry.ports.hi >= COMMON_EPHEMERAL.lo;
+    let serves = |other: &&Nacl| {
+        let requests = other.protocol.is_none_or(|protocol| [TCP, UDP].contains(&protocol)) && !for_replies(other);
+        other.allow && other.egress != entry.egress && requests && overlap(&other.cidr, &entry.cidr)
+    };
+    for_replies(entry) && (entry.ports.lo >= EPHEMERAL.lo || acl.entries.iter().copied().any(|other| serves(&other)))
+}
+
 /// `tcp/5432 to 10.20.10.0/24`.
 fn entry_text(entry: &Nacl) -> String {
     let ports = match (entry.ports.lo, entry.ports.hi) {
@@ -141,37 +158,41 @@ fn entry_text(entry: &Nacl) -> String {
     format!("{protocol}{ports} {} {}", if entry.egress { "to" } else { "from" }, entry.cidr)
 }
 
+/// What of a rule the ACL does not admit in one direction.
+struct Stopped<'a> {
+    rule: &'a Rule,
+    pairs: Vec<String>,
+    ports: PortSet,
+}
+
 /// Grants whose requests have to cross the ACL, and that it does not admit.
 fn grants_not_admitted(view: &View<'_>, acl: &Acl<'_>, zone: ZoneId, ways: &[Way<'_, '_>], found: &mut Vec<Lint>) {
-    let mut stopped: BTreeMap<(&str, bool), (&Rule, Vec<String>, Vec<String>)> = BTreeMap::new();
+    let mut stopped: BTreeMap<(&str, bool), Stopped<'_>> = BTreeMap::new();
     for way in ways.iter().filter(|way| !matches!(way.ban, Ban::Whole(_))) {
         let ends = [(true, way.egress, way.client, way.server), (false, way.ingress, way.server, way.client)];
         for (egress, counts, local, remote) in ends {
-            let (false, Some(remotes)) = (!counts || !local.set.contains(&zone), addresses(view, remote)) else {
-                continue;
-            };
-            if stays_inside(view, zone, local, &remotes) {
+            if !counts || !local.set.contains(&zone) {
                 continue;
             }
-            let ports: Vec<String> = not_admitted(acl, egress, &remotes, &way.ports);
-            if !ports.is_empty() {
-                let entry =
-                    stopped.entry((&way.grant.rule.id, egress)).or_insert((way.grant.rule, Vec::new(), Vec::new()));
-                let pair = format!(
-                    "`{}` to `{}`",
-                    view.map.zone_name(way.client.primary),
-                    view.map.zone_name(way.server.primary)
-                );
-                add_new(&mut entry.1, [pair]);
-                add_new(&mut entry.2, ports);
+            let Some(remotes) = addresses(view, remote) else { continue };
+            let ports = not_admitted(acl, egress, &remotes, &way.ports);
+            if stays_inside(view, zone, local, &remotes) || ports.is_empty() {
+                continue;
+            }
+            let key = (way.grant.rule.id.as_str(), egress);
+            let new = || Stopped { rule: way.grant.rule, pairs: Vec::new(), ports: PortSet::default() };
+            let entry = stopped.entry(key).or_insert_with(new);
+            entry.ports.add(&ports);
+            let pair = way.zones(view.map);
+            if !entry.pairs.contains(&pair) {
+                entry.pairs.push(pair);
             }
         }
     }
-    for ((id, egress), (rule, pairs, ports)) in stopped {
+    for ((id, egress), Stopped { rule, pairs, ports }) in stopped {
         let direction = if egress { "egress" } else { "ingress" };
         let message = format!(
-            "rule `{id}` permits {} from {}, and the NACL of zone `{}` has no {direction} entry for it",
-            list(ports),
+            "rule `{id}` permits {ports} from {}, and the NACL of zone `{}` has no {direction} entry for it",
             list(pairs),
             view.map.zone_name(zone),
         );
@@ -192,10 +213,8 @@ fn addresses(view: &View<'_>, atom: &Atom) -> Option<Vec<IpNet>> {
             let prefixes = view.prefixes_of(atom.primary);
             (!prefixes.is_empty()).then(|| prefixes.iter().map(|(prefix, _)| *prefix).collect())
         }
-        None if atom.primary == ZoneId::INTERNET => {
-            Some(vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())])
-        }
-        None => None,
+        None => (atom.primary == ZoneId::INTERNET)
+            .then(|| vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]),
     }
 }
 
@@ -209,29 +228,31 @@ fn stays_inside(view: &View<'_>, zone: ZoneId, local: &Atom, remotes: &[IpNet]) 
 }
 
 /// The ranges of ports of which the ACL admits nothing, to none of the addresses.
-fn not_admitted(acl: &Acl<'_>, egress: bool, remotes: &[IpNet], ports: &PortSet) -> Vec<String> {
+fn not_admitted(acl: &Acl<'_>, egress: bool, remotes: &[IpNet], ports: &PortSet) -> PortSet {
     let admits = |protocol: u8, range: PortRange| {
-        remotes.iter().any(|remote| acl.answers(egress, protocol, remote, range).any(|admitted| admitted))
+        remotes.iter().any(|remote| {
+            // The internet is written as everything; what an entry says of private addresses is not about it.
+            let counts = |address: IpAddr| remote.prefix_len() > 0 || !is_private(address);
+            acl.answers(egress, protocol, remote, range).any(|(address, admitted)| admitted && counts(address))
+        })
     };
     let all = PortRange { lo: 0, hi: 65535 };
     if ports.any {
         // Whatever is admitted at all will do.
         let some = [TCP, UDP, ICMP].into_iter().any(|protocol| admits(protocol, all));
-        return if some { Vec::new() } else { vec![ports.to_string()] };
+        return if some { PortSet::default() } else { PortSet::any() };
     }
-    let stopped = PortSet {
+    PortSet {
         any: false,
         tcp: ports.tcp.iter().copied().filter(|range| !admits(TCP, *range)).collect(),
         udp: ports.udp.iter().copied().filter(|range| !admits(UDP, *range)).collect(),
         icmp: ports.icmp && !admits(ICMP, all),
-    };
-    if stopped.is_empty() { Vec::new() } else { vec![stopped.to_string()] }
+    }
 }
 
-fn add_new(list: &mut Vec<String>, items: impl IntoIterator<Item = String>) {
-    for item in items {
-        if !list.contains(&item) {
-            list.push(item);
-        }
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
     }
 }

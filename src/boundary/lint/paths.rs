@@ -117,8 +117,7 @@ fn overridden(view: &View<'_>, grant: &Grant<'_>, mine: &[&Way<'_, '_>], found: 
             .related(&invariant.place, "the invariant wins");
         let mut partners: Vec<String> = Vec::new();
         for way in &ways {
-            let pair =
-                format!("`{}` to `{}`", view.map.zone_name(way.client.primary), view.map.zone_name(way.server.primary));
+            let pair = way.zones(view.map);
             if !pairs.contains(&pair) {
                 pairs.push(pair);
             }

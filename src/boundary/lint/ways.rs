@@ -35,6 +35,13 @@ pub(super) struct Way<'v, 'a> {
     pub(super) ban: Ban<'a>,
 }
 
+impl Way<'_, '_> {
+    /// `` `client` to `server` ``.
+    pub(super) fn zones(&self, map: &BoundaryMap) -> String {
+        format!("`{}` to `{}`", map.zone_name(self.client.primary), map.zone_name(self.server.primary))
+    }
+}
+
 /// Every way of the map.
 pub(super) fn ways<'v, 'a>(view: &'v View<'a>) -> Vec<Way<'v, 'a>> {
     let mut all = Vec::new();
@@ -101,7 +108,8 @@ fn pair<'v, 'a>(
         if ports.is_empty() {
             return;
         }
-        let partner = (!free && !(egress && ingress))
+        let path = egress && ingress;
+        let partner = (!free && !path)
             .then(|| partners.iter().copied().find(|partner| partner.ports.meets(&grant.ports)))
             .flatten();
         let ban = ban(view, client, server, &ports);

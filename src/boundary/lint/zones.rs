@@ -100,26 +100,32 @@ fn range_instead_of_group(view: &View<'_>, id: ZoneId, zone: &Zone, found: &mut 
     );
 }
 
+/// An entry that lacks something.
+struct Entry<'a> {
+    name: &'a str,
+    place: &'a Place,
+}
+
 /// L12: one finding for each kind of entry, which names those that lack something.
 fn undocumented(view: &View<'_>, found: &mut Vec<Lint>) {
     let owned = |id: ZoneId| view.lineage(id).any(|id| view.zone(id).is_some_and(|zone| zone.owner.is_some()));
     // Who answers for an AWS service is known.
     let zones = view.zones().filter(|(id, zone)| !owned(*id) && zone.kind.as_deref() != Some("aws-service"));
-    let zones = zones.map(|(_, zone)| (&zone.name, &zone.place)).collect();
+    let zones = zones.map(|(_, zone)| Entry { name: &zone.name, place: &zone.place }).collect();
     let rules = view.map.rules.iter().filter(|rule| rule.description.is_none());
-    let rules = rules.map(|rule| (&rule.id, &rule.place)).collect();
+    let rules = rules.map(|rule| Entry { name: &rule.id, place: &rule.place }).collect();
     let invariants = view.map.invariants.iter().filter(|invariant| invariant.description.is_none());
-    let invariants = invariants.map(|invariant| (&invariant.id, &invariant.place)).collect();
-    let kinds: [(&str, &str, Vec<(&String, &Place)>); 3] =
+    let invariants = invariants.map(|invariant| Entry { name: &invariant.id, place: &invariant.place }).collect();
+    let kinds: [(&str, &str, Vec<Entry<'_>>); 3] =
         [("zone", "owner", zones), ("rule", "description", rules), ("invariant", "description", invariants)];
     for (kind, lack, entries) in kinds {
-        let Some((_, place)) = entries.first() else { continue };
+        let Some(first) = entries.first() else { continue };
         let (noun, verb) = if entries.len() == 1 { (kind.to_owned(), "has") } else { (format!("{kind}s"), "have") };
-        let message = format!("{noun} {} {verb} no {lack}", list(entries.iter().map(|(name, _)| quoted(name))));
+        let message = format!("{noun} {} {verb} no {lack}", list(entries.iter().map(|entry| quoted(entry.name))));
         let hint = match lack {
             "owner" => "say who answers for it; a zone inside another has its parent's owner",
             _ => "say what it is for: an alert shows it to whoever is woken",
         };
-        found.push(Lint::new("L12", Level::Note, place, message).hint(hint));
+        found.push(Lint::new("L12", Level::Note, first.place, message).hint(hint));
     }
 }
