@@ -167,7 +167,7 @@ pub fn flows_sql() -> String {
         "flows",
         "One row per flow log record with log-status OK, NODATA or SKIPDATA.",
         flows_columns(),
-        &[("date", "DATE", "UTC day of start; a partition"), ("hour", "BIGINT", "UTC hour of start; a partition")],
+        &[("date", "DATE", "UTC day of start; a partition"), ("hour", "INTEGER", "UTC hour of start; a partition")],
     )
 }
 

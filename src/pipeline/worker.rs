@@ -218,11 +218,11 @@ impl<S: Store> Shared<'_, S> {
         rejected?;
         match finished {
             Ok(summary) => {
-                self.decoded_bytes.fetch_add(summary.decoded_bytes, Ordering::Relaxed);
+                self.decoded_bytes.fetch_add(summary.bytes_out, Ordering::Relaxed);
             }
             Err(fault) => {
                 let text = fault.to_string();
-                tracing::warn!(object = object.uri, fault = text, "object not read to its end");
+                tracing::info!(object = object.uri, fault = text, "object not read to its end");
                 // set once: one reader reads an object
                 let _first = self.reports[number].fault.set(text);
             }
