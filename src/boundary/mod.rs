@@ -9,6 +9,7 @@ mod report;
 mod values;
 
 pub use judgement::{Credit, Judgement, Missing, Path, Reason};
+pub use lint::{EXAMPLE_MAP, LINTS, Lint, LintInfo, Selection, Traffic, ZoneTraffic, lint, lints_markdown};
 pub use model::{BoundaryMap, ZoneId};
 pub use report::{Level, Report, line_column, render};
 pub use values::{Confidence, Orientation, OrientedBy, Severity, Side, Verdict};
