@@ -8,6 +8,7 @@ pub mod model;
 mod report;
 mod values;
 
+pub use evaluate::{Boundary, Explanation, Fact, Grant, Policy, Selection};
 pub use judgement::{Credit, Judgement, Missing, Path, Reason};
 pub use lint::{EXAMPLE_MAP, LINTS, Lint, LintInfo, Selection, Traffic, ZoneTraffic, lint, lints_markdown};
 pub use model::{BoundaryMap, ZoneId};
