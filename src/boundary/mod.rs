@@ -9,5 +9,6 @@ mod values;
 
 pub use evaluate::{Boundary, Explanation, Fact, Grant, Policy, Selection};
 pub use judgement::{Credit, Judgement, Missing, Path, Reason};
+pub use load::{MapProblems, Problem, Related, load_map, map_schema, parse_map};
 pub use model::{BoundaryMap, ZoneId};
 pub use values::{Confidence, Orientation, OrientedBy, Severity, Side, Verdict};
