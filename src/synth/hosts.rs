@@ -310,6 +310,14 @@ pub(super) fn contains(cidrs: &[IpNet], address: IpAddr) -> bool {
     cidrs.iter().any(|cidr| cidr.contains(&address))
 }
 
+/// The n-th IPv4 address in the same /16 as this one, in steps that do not repeat within it.
+pub(super) fn neighbour(address: IpAddr, n: u64) -> Option<IpAddr> {
+    let IpAddr::V4(v4) = address else { return None };
+    // 257 is odd, so its multiples pass through all of the 65,536 addresses
+    let low = (u64::from(u32::from(v4) & 0xffff) + n * 257) & 0xffff;
+    Some(IpAddr::V4(Ipv4Addr::from(u32::from(v4) & 0xffff_0000 | low as u32)))
+}
+
 /// Seventeen hexadecimal digits, as in the ids of AWS.
 pub(super) fn aws_hash(parts: &[&[u8]]) -> String {
     format!("0{:016x}", stable_hash(parts))
