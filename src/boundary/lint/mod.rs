@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 pub use self::catalog::{EXAMPLE_MAP, LINTS, LintInfo, lints_markdown};
 pub use self::log::{Traffic, ZoneTraffic};
 use self::view::View;
+use super::evaluate::Selection;
 use super::model::{BoundaryMap, MapFile, Place};
 use super::report::{Level, Report, line_column, render};
 
@@ -103,15 +104,6 @@ impl Lint {
             "related": related.collect::<Vec<_>>(),
         })
     }
-}
-
-/// Which entries of the map take part.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// Environment.
-    pub env: Option<String>,
-    /// Mode.
-    pub mode: Option<String>,
 }
 
 /// All findings about a map, in the order of its files and places.
