@@ -37,7 +37,6 @@ pub use options::GenerateOptions;
 pub use scenario::{SCENARIOS, ScenarioInfo};
 
 use crate::boundary::{Boundary, BoundaryMap, Selection, Verdict};
-use dice::stable_hash;
 use files::LogFiles;
 use hosts::aws_hash;
 use lanes::Lanes;
@@ -131,7 +130,7 @@ pub fn generate(map: &BoundaryMap, options: &GenerateOptions, out: &Path) -> Res
     let selection = Selection { env: options.env.clone(), mode: options.mode.clone() };
     let boundary = Boundary::new(map.clone(), &selection);
     let mut network = Network::new(&boundary, options.flows);
-    if network.hosts.interfaces.is_empty() {
+    if !network.hosts.interfaces.iter().any(|interface| interface.beats) {
         return Err(GenerateError::NoInterfaces);
     }
     let foreign = network.hosts.foreign(map);
@@ -159,6 +158,7 @@ pub fn generate(map: &BoundaryMap, options: &GenerateOptions, out: &Path) -> Res
         let window = Window { index, start: span.window(index), budget: due - written, last };
         let mut here = Vec::new();
         while let Some(planted) = next.next_if(|planted| span.index(planted.record.end) <= index) {
+            traffic.saw(planted.record.interface, index);
             here.push(planted);
         }
         // planted records stand among the ordinary ones, not in a heap

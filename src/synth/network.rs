@@ -68,10 +68,7 @@ impl<'b> Network<'b> {
 
     /// True when an entry of the map takes part under the selected environment and mode.
     pub(super) fn takes_part(&self, when: &Selector) -> bool {
-        let selection = self.boundary.selection();
-        let env = when.env.as_ref().is_none_or(|list| selection.env.as_ref().is_some_and(|env| list.contains(env)));
-        let mode = when.mode.is_none() || selection.mode.is_none() || when.mode == selection.mode;
-        env && mode
+        self.boundary.selection().includes(when)
     }
 
     /// True when the group's ends are in the zone.

@@ -79,6 +79,11 @@ impl<'n> Traffic<'n> {
         }
     }
 
+    /// Tells that an interface has a record in this window that somebody else writes: it is not idle.
+    pub(super) fn saw(&mut self, interface: u32, window: u64) {
+        self.seen[interface as usize] = window + 1;
+    }
+
     /// Writes the records of a window; at most its budget, and exactly that if it is the last.
     pub(super) fn window<E>(
         &mut self,

@@ -3,11 +3,11 @@
 use super::Unfit;
 use super::script::{Case, Script};
 use crate::boundary::model::{InvariantKind, Role, VpcId};
-use crate::boundary::{Verdict, ZoneId};
+use crate::boundary::ZoneId;
 use crate::synth::hosts::{End, role};
 use crate::synth::lanes::Lane;
 use crate::synth::network::{Standing, TCP};
-use crate::synth::talk::{Leg, Load, Talk};
+use crate::synth::talk::Talk;
 
 fn denied(standing: Standing) -> bool {
     !standing.allow

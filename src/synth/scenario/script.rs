@@ -130,11 +130,6 @@ impl<'n> Script<'n> {
         self.select(|group| group.vpc.is_some() && !group.ends.is_empty())
     }
 
-    /// The groups outside of the VPCs that the map declares.
-    pub(super) fn declared_outside(&self) -> Vec<usize> {
-        self.select(|group| group.vpc.is_none() && group.zone.index().is_some())
-    }
-
     /// The local groups of zones that hold data.
     pub(super) fn data(&self) -> Vec<usize> {
         let map = self.map();
