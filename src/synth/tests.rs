@@ -147,3 +147,15 @@ fn every_record_is_judged_as_it_is_meant() {
         }
     }
 }
+
+#[test]
+fn odd_maps_are_no_exception() {
+    let (summary, _) = check(&odd_map(), &GenerateOptions::new(8000));
+    println!("{summary}");
+    for name in SYSTEMS {
+        let (summary, _) = check(&system(name), &GenerateOptions::new(4000));
+        println!("{name} {summary}");
+        println!("{:?}", summary.scenarios);
+    }
+    assert!(summary.scenarios.iter().any(|(name, _)| *name == "only-to"), "{summary}");
+}
