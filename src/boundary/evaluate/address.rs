@@ -147,9 +147,18 @@ mod tests {
     /// Prefixes and addresses from a few bits, so that they meet.
     fn net() -> impl Strategy<Value = IpNet> {
         prop_oneof![
-            (any::<u32>(), 0u8..=32).prop_map(|(bits, len)| ipnet::Ipv4Net::new_assert((bits & 0xc300_0003).into(), len).trunc().into()),
-            (any::<u128>(), 0u8..=128)
-                .prop_map(|(bits, len)| ipnet::Ipv6Net::new_assert((bits & (0xc3 << 120 | 3)).into(), len).trunc().into()),
+            (any::<u32>(), 0u8..=32).prop_map(|(bits, len)| ipnet::Ipv4Net::new_assert(
+                (bits & 0xc300_0003).into(),
+                len
+            )
+            .trunc()
+            .into()),
+            (any::<u128>(), 0u8..=128).prop_map(|(bits, len)| ipnet::Ipv6Net::new_assert(
+                (bits & (0xc3 << 120 | 3)).into(),
+                len
+            )
+            .trunc()
+            .into()),
         ]
     }
 

@@ -274,15 +274,23 @@ fn side_fact(record: &FlowRecord<'_>, side: Side, by: SideBy) -> String {
 /// The case of the decision table, in words.
 fn case_fact(verdict: Verdict, reason: Reason) -> &'static str {
     match (verdict, reason) {
-        (_, Reason::Word("nat-unsolicited")) => "a request from outside to a NAT gateway, which drops what nobody asked for",
-        (Verdict::Stray, Reason::Word("late-packet")) => "allowed and rejected, but these are the last packets of a connection",
+        (_, Reason::Word("nat-unsolicited")) => {
+            "a request from outside to a NAT gateway, which drops what nobody asked for"
+        }
+        (Verdict::Stray, Reason::Word("late-packet")) => {
+            "allowed and rejected, but these are the last packets of a connection"
+        }
         (Verdict::Stray, _) => "allowed and rejected, but nobody asked the internet for this reply",
         (Verdict::Expected, _) => "allowed and accepted",
         (Verdict::Outage, _) => "allowed and rejected",
         (Verdict::Blocked, _) => "not allowed, and rejected",
         (Verdict::Attempt, _) => "not allowed; it left legally, and the server's group should refuse it",
-        (Verdict::Breach, Reason::Missing { suffix: "/refused", .. }) => "not allowed, and accepted; the server refused",
-        (Verdict::Breach, Reason::Missing { suffix: "/responded", .. }) => "not allowed, and accepted; the server answers",
+        (Verdict::Breach, Reason::Missing { suffix: "/refused", .. }) => {
+            "not allowed, and accepted; the server refused"
+        }
+        (Verdict::Breach, Reason::Missing { suffix: "/responded", .. }) => {
+            "not allowed, and accepted; the server answers"
+        }
         (Verdict::Breach, _) => "not allowed, and accepted",
         (Verdict::Unmapped | Verdict::NoData | Verdict::Gap, _) => "not judged",
     }

@@ -71,9 +71,7 @@ impl Boundary {
         let (orientation, by, confidence) = self.orient_by_ports(flow, at, &forward, &reversed);
         let is_reversed = match orientation {
             Orientation::Reply => true,
-            Orientation::Unknown => {
-                flow.srcport == flow.dstport && !forward.allow && reversed.allow && reversed.narrow
-            }
+            Orientation::Unknown => flow.srcport == flow.dstport && !forward.allow && reversed.allow && reversed.narrow,
             Orientation::Request | Orientation::None => false,
         };
         settle(orientation, by, confidence, is_reversed, if is_reversed { reversed } else { forward })

@@ -97,10 +97,8 @@ impl ServiceTable {
         let mut services: Vec<(ServiceId, &Service)> = (0..=u16::MAX).map(ServiceId).zip(&map.services).collect();
         services.sort_by_key(|(_, service)| &service.name);
         let table = |ranges: fn(&Service) -> &[PortRange]| {
-            let mut narrowest: Vec<(PortRange, ServiceId)> = services
-                .iter()
-                .flat_map(|(id, service)| ranges(service).iter().map(|range| (*range, *id)))
-                .collect();
+            let mut narrowest: Vec<(PortRange, ServiceId)> =
+                services.iter().flat_map(|(id, service)| ranges(service).iter().map(|range| (*range, *id))).collect();
             // stable, so that of equally narrow ranges the smaller name stays first
             narrowest.sort_by_key(|(range, _)| range.width());
             cuts(narrowest.iter().map(|(range, _)| *range))

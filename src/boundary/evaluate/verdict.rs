@@ -67,7 +67,9 @@ impl Boundary {
             (true, true) => word(Verdict::Expected, "allowed"),
             (true, false) if is_late(flow, is_reply) => word(Verdict::Stray, "late-packet"),
             // backscatter; a blocked return path shows over many records, to detection
-            (true, false) if is_reply && server.primary == ZoneId::INTERNET => word(Verdict::Stray, "unsolicited-reply"),
+            (true, false) if is_reply && server.primary == ZoneId::INTERNET => {
+                word(Verdict::Stray, "unsolicited-reply")
+            }
             (true, false) => {
                 let place = match (is_reply, side) {
                     (true, _) => "return-path",

@@ -26,13 +26,8 @@ const SPECIAL: [IpNet; 6] = [
 ];
 
 /// The private ranges: the built-in zone `private-unknown`, where nothing else claims them.
-const PRIVATE: [IpNet; 5] = [
-    v4([10, 0, 0, 0], 8),
-    v4([172, 16, 0, 0], 12),
-    v4([192, 168, 0, 0], 16),
-    v4([100, 64, 0, 0], 10),
-    v6(0xfc00, 7),
-];
+const PRIVATE: [IpNet; 5] =
+    [v4([10, 0, 0, 0], 8), v4([172, 16, 0, 0], 12), v4([192, 168, 0, 0], 16), v4([100, 64, 0, 0], 10), v6(0xfc00, 7)];
 
 const fn v4([a, b, c, d]: [u8; 4], len: u8) -> IpNet {
     IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, d), len))

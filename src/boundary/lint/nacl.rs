@@ -59,7 +59,13 @@ impl<'a> Acl<'a> {
     }
 
     /// The answers for all of these addresses and ports, one for each point where it can change.
-    fn answers(&self, egress: bool, protocol: u8, remote: &IpNet, ports: PortRange) -> impl Iterator<Item = bool> {
+    fn answers(
+        &self,
+        egress: bool,
+        protocol: u8,
+        remote: &IpNet,
+        ports: PortRange,
+    ) -> impl Iterator<Item = (IpAddr, bool)> {
         let mut addresses = vec![remote.network()];
         let mut first_ports = vec![ports.lo];
         for entry in self.side(egress, protocol) {
@@ -73,7 +79,7 @@ impl<'a> Acl<'a> {
         first_ports.retain(|port| ports.contains(*port));
         let points: Vec<_> =
             addresses.iter().flat_map(|address| first_ports.iter().map(|port| (*address, *port))).collect();
-        points.into_iter().map(move |(address, port)| self.admits(egress, protocol, address, port))
+        points.into_iter().map(move |(address, port)| (address, self.admits(egress, protocol, address, port)))
     }
 }
 
@@ -87,9 +93,7 @@ fn after(prefix: &IpNet) -> Option<IpAddr> {
 
 /// An entry that admits requests, and nothing that admits the replies.
 fn no_return_path(view: &View<'_>, acl: &Acl<'_>, zone: ZoneId, entry: &Nacl, found: &mut Vec<Lint>) {
-    // An entry for ephemeral ports alone is a return path itself.
-    let is_return_path = entry.ports.lo >= EPHEMERAL.lo && entry.ports.hi >= COMMON_EPHEMERAL.lo;
-    if !entry.allow || is_return_path {
+    if !entry.allow || is_return_path(acl, entry) {
         return;
     }
     let protocols = match entry.protocol {
@@ -97,7 +101,9 @@ fn no_return_path(view: &View<'_>, acl: &Acl<'_>, zone: ZoneId, entry: &Nacl, fo
         Some(protocol) => vec![protocol],
     };
     let answers = |ports: PortRange| -> Vec<bool> {
-        protocols.iter().flat_map(|p| acl.answers(!entry.egress, *p, &entry.cidr, ports).collect::<Vec<_>>()).collect()
+        let of =
+            |protocol: &u8| acl.answers(!entry.egress, *protocol, &entry.cidr, ports).map(|(_, admitted)| admitted);
+        protocols.iter().flat_map(of).collect()
     };
     let has_ports = protocols.iter().any(|protocol| [TCP, UDP].contains(protocol));
     let common = answers(if has_ports { COMMON_EPHEMERAL } else { PortRange { lo: 0, hi: 0 } });
@@ -122,6 +128,17 @@ fn no_return_path(view: &View<'_>, acl: &Acl<'_>, zone: ZoneId, entry: &Nacl, fo
         _ => "a NACL is stateless: admit the ephemeral ports (1024-65535, at least 32768-65535) the other way",
     };
     found.push(Lint::new("L13", level, &entry.place, message).hint(hint));
+}
+
+/// The entry is there for replies: it is for ephemeral ports alone, or for so many that it serves the requests of an
+/// entry the other way too.
+fn is_return_path(acl: &Acl<'_>, entry: &Nacl) -> bool {
+    let for_replies = |entry: &Nacl| entry.ports.hi >= COMMON_EPHEMERAL.lo;
+    let serves = |other: &&Nacl| {
+        let requests = other.protocol.is_none_or(|protocol| [TCP, UDP].contains(&protocol)) && !for_replies(other);
+        other.allow && other.egress != entry.egress && requests && overlap(&other.cidr, &entry.cidr)
+    };
+    for_replies(entry) && (entry.ports.lo >= EPHEMERAL.lo || acl.entries.iter().copied().any(|other| serves(&other)))
 }
 
 /// `tcp/5432 to 10.20.10.0/24`.
@@ -196,10 +213,8 @@ fn addresses(view: &View<'_>, atom: &Atom) -> Option<Vec<IpNet>> {
             let prefixes = view.prefixes_of(atom.primary);
             (!prefixes.is_empty()).then(|| prefixes.iter().map(|(prefix, _)| *prefix).collect())
         }
-        None if atom.primary == ZoneId::INTERNET => {
-            Some(vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())])
-        }
-        None => None,
+        None => (atom.primary == ZoneId::INTERNET)
+            .then(|| vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]),
     }
 }
 
@@ -215,7 +230,11 @@ fn stays_inside(view: &View<'_>, zone: ZoneId, local: &Atom, remotes: &[IpNet]) 
 /// The ranges of ports of which the ACL admits nothing, to none of the addresses.
 fn not_admitted(acl: &Acl<'_>, egress: bool, remotes: &[IpNet], ports: &PortSet) -> PortSet {
     let admits = |protocol: u8, range: PortRange| {
-        remotes.iter().any(|remote| acl.answers(egress, protocol, remote, range).any(|admitted| admitted))
+        remotes.iter().any(|remote| {
+            // The internet is written as everything; what an entry says of private addresses is not about it.
+            let counts = |address: IpAddr| remote.prefix_len() > 0 || !is_private(address);
+            acl.answers(egress, protocol, remote, range).any(|(address, admitted)| admitted && counts(address))
+        })
     };
     let all = PortRange { lo: 0, hi: 65535 };
     if ports.any {
@@ -228,5 +247,12 @@ fn not_admitted(acl: &Acl<'_>, egress: bool, remotes: &[IpNet], ports: &PortSet)
         tcp: ports.tcp.iter().copied().filter(|range| !admits(TCP, *range)).collect(),
         udp: ports.udp.iter().copied().filter(|range| !admits(UDP, *range)).collect(),
         icmp: ports.icmp && !admits(ICMP, all),
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
     }
 }

@@ -11,10 +11,10 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::Selection;
 use super::bits::Bits;
 use super::ports::PortSet;
-use crate::boundary::model::{BoundaryMap, Invariant, Place, Role, Rule, RuleSide, Selector, VpcId, Zone, ZoneId};
+use crate::boundary::evaluate::Selection;
+use crate::boundary::model::{BoundaryMap, Invariant, Place, Role, Rule, RuleSide, VpcId, Zone, ZoneId};
 
 /// One kind of address, within a context.
 #[derive(Debug, Clone)]
@@ -107,11 +107,8 @@ impl<'a> View<'a> {
             0 => vec![view.context(None)],
             vpcs => (0..vpcs).map(|index| view.context(Some(VpcId(index as u16)))).collect(),
         };
-        let env = selection.env.as_deref().or(map.env.as_deref());
-        let takes_part = |when: &Selector| {
-            when.env.as_ref().is_none_or(|envs| env.is_some_and(|env| envs.iter().any(|one| one == env)))
-                && when.mode.as_ref().is_none_or(|mode| selection.mode.as_ref().is_none_or(|selected| selected == mode))
-        };
+        let env = selection.env.clone().or_else(|| map.env.clone());
+        let selected = Selection { env, mode: selection.mode.clone() };
         view.grants = map
             .rules
             .iter()
@@ -119,10 +116,10 @@ impl<'a> View<'a> {
                 rule,
                 ports: PortSet::of(map, &rule.service),
                 ends: view.contexts.iter().map(|c| (c.atoms_of(&rule.from), c.atoms_of(&rule.to))).collect(),
-                selected: takes_part(&rule.when),
+                selected: selected.includes(&rule.when),
             })
             .collect();
-        view.invariants = map.invariants.iter().filter(|invariant| takes_part(&invariant.when)).collect();
+        view.invariants = map.invariants.iter().filter(|invariant| selected.includes(&invariant.when)).collect();
         view
     }
 

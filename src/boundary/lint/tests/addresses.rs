@@ -61,10 +61,16 @@ fn l02_a_range_across_two_cidrs_of_the_vpc_is_inside() {
 #[test]
 fn l02_outside_the_parent() {
     let plan = "[zone.plan]\ncidrs = [\"10.0.16.0/20\"]\n[zone.nodes]\nparent = \"plan\"\n";
-    trips(&format!("{plan}cidrs = [\"10.0.32.0/24\"]\n"), "L02", Level::Warning, &["`nodes`", "`plan`", "10.0.32.0/24"]);
+    trips(
+        &format!("{plan}cidrs = [\"10.0.32.0/24\"]\n"),
+        "L02",
+        Level::Warning,
+        &["`nodes`", "`plan`", "10.0.32.0/24"],
+    );
     passes(&format!("{plan}cidrs = [\"10.0.31.0/24\"]\n"), "L02");
     // a parent without ranges only groups; the one around it counts
-    let group = "[zone.plan]\ncidrs = [\"10.0.16.0/20\"]\n[zone.group]\nparent = \"plan\"\n[zone.nodes]\nparent = \"group\"\n";
+    let group =
+        "[zone.plan]\ncidrs = [\"10.0.16.0/20\"]\n[zone.group]\nparent = \"plan\"\n[zone.nodes]\nparent = \"group\"\n";
     trips(&format!("{group}cidrs = [\"10.0.32.0/24\"]\n"), "L02", Level::Warning, &["`plan`"]);
 }
 

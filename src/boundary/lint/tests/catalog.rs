@@ -15,7 +15,8 @@ fn the_codes_are_l01_to_l21() {
 fn every_example_trips_its_lint_at_a_level_that_is_documented() {
     let traffic = Traffic { ipv6: "2001:db8::1".parse().ok(), ..Traffic::default() };
     for info in LINTS {
-        let found = of(lint(&example(info.example), &Selection::default(), Some("2026-11-21"), Some(&traffic)), info.code);
+        let found =
+            of(lint(&example(info.example), &Selection::default(), Some("2026-11-21"), Some(&traffic)), info.code);
         assert!(!found.is_empty(), "the example of {} trips nothing", info.code);
         for lint in found {
             assert!(info.levels.iter().any(|(level, _)| *level == lint.level), "{lint:?}");
@@ -43,13 +44,18 @@ fn a_finding_as_report_and_as_json() {
     }
     let json = found[0].to_json(&map.files);
     assert_eq!((json["code"].as_str(), json["level"].as_str()), (Some("L01"), Some("error")));
-    assert_eq!((json["file"].as_str(), json["line"].as_u64()), (Some("map.toml"), Some(18)));
+    assert_eq!((json["file"].as_str(), json["line"].as_u64()), (Some("map.toml"), Some(19)));
     assert_eq!(json["related"][0]["line"].as_u64(), Some(7));
 }
 
 #[test]
 fn findings_come_in_the_order_of_the_file() {
-    let found = lint(&example("[zone.z]\n[zone.a]\n[[rule]]\nid = \"r\"\nfrom = [\"z\"]\nto = [\"any\"]\n"), &Selection::default(), None, None);
+    let found = lint(
+        &example("[zone.z]\n[zone.a]\n[[rule]]\nid = \"r\"\nfrom = [\"z\"]\nto = [\"any\"]\n"),
+        &Selection::default(),
+        None,
+        None,
+    );
     assert!(found.is_sorted_by_key(|lint| (lint.place.file, lint.place.span.start, lint.code)));
     assert!(found.len() > 4);
 }

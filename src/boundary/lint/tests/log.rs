@@ -58,9 +58,8 @@ fn l18_ipv6() {
 }
 
 fn zones(counts: &[(&str, u64, u64)]) -> Traffic {
-    let zones = counts.iter().map(|(zone, logged, seen)| {
-        ((*zone).to_owned(), ZoneTraffic { logged: *logged, seen: *seen })
-    });
+    let zones =
+        counts.iter().map(|(zone, logged, seen)| ((*zone).to_owned(), ZoneTraffic { logged: *logged, seen: *seen }));
     Traffic { zones: zones.collect(), ..Traffic::default() }
 }
 

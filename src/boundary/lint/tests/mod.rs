@@ -2,6 +2,7 @@
 
 mod addresses;
 mod catalog;
+mod evaluator;
 mod log;
 mod nacl;
 mod paths;

@@ -54,7 +54,9 @@ fn l13_incoming_requests_and_other_protocols() {
     trips(&acl(&["in 100 allow tcp 0.0.0.0/0 443"]), "L13", Level::Error, &["tcp/443 from 0.0.0.0/0", "egress"]);
     passes(&acl(&["in 100 allow tcp 0.0.0.0/0 443", "out 100 allow tcp 0.0.0.0/0 1024-65535"]), "L13");
     trips(&acl(&["in 100 allow icmp 10.0.2.0/24 0-65535"]), "L13", Level::Error, &["icmp from"]);
-    passes(&acl(&["in 100 allow icmp 10.0.2.0/24 0-65535", "out 100 allow -1 0.0.0.0/0 0-65535"]), "L13");
+    passes(&acl(&["in 100 allow icmp 10.0.2.0/24 0-65535", "out 100 allow icmp 10.0.2.0/24 0-65535"]), "L13");
+    // an entry for everything is a return path where it is needed as one, else it lets requests through
+    trips(&acl(&["out 100 allow -1 0.0.0.0/0 0-65535"]), "L13", Level::Error, &["everything to 0.0.0.0/0"]);
     // everything: TCP and UDP replies both
     let half = ["out 100 allow -1 10.0.2.0/24 0-65535", "in 100 allow tcp 10.0.2.0/24 1024-65535"];
     trips(&acl(&half), "L13", Level::Warning, &["everything"]);
@@ -84,7 +86,12 @@ fn l13_crossing_and_direction() {
         format!("[[rule]]\nid = \"r\"\nfrom = [\"{from}\"]\nto = [\"{to}\"]\nservice = [\"https\"]\n")
     };
     passes(&format!("{}{}", acl(&[entry, back]), rule("db", "web")), "L13");
-    trips(&format!("{}{}", acl(&[entry, back]), rule("internet", "web")), "L13", Level::Error, &["ingress", "`internet`"]);
+    trips(
+        &format!("{}{}", acl(&[entry, back]), rule("internet", "web")),
+        "L13",
+        Level::Error,
+        &["ingress", "`internet`"],
+    );
     // the ACL of `web` guards nothing else, and not what stays in its subnet
     passes(&format!("{}{}", acl(&[entry, back]), rule("internet", "db")), "L13");
     passes(&format!("{}{}", acl(&[entry, back]), rule("web", "web")), "L13");

@@ -41,7 +41,10 @@ fn l07_each_pair_of_zones_by_itself() {
         rule("out", "egress", "\"web\"", "\"db\"", "postgresql", "")
     );
     let found = messages(&text, "L07");
-    assert_eq!(found, ["warning: half a path: rule `in` has no egress grant to meet it for `postgresql` from `job` to `db`"]);
+    assert_eq!(
+        found,
+        ["warning: half a path: rule `in` has no egress grant to meet it for `postgresql` from `job` to `db`"]
+    );
 }
 
 #[test]
@@ -57,7 +60,8 @@ fn l07_looks_at_the_selected_mode() {
     one(&in_mode(Some("b")), Level::Warning, &["`in`"]);
 }
 
-const EXPECT: &str = "[[expect]]\nid = \"alive\"\nfrom = [\"web\"]\nto = [\"db\"]\nservice = [\"postgresql\"]\nevery = \"5m\"\n";
+const EXPECT: &str =
+    "[[expect]]\nid = \"alive\"\nfrom = [\"web\"]\nto = [\"db\"]\nservice = [\"postgresql\"]\nevery = \"5m\"\n";
 
 #[test]
 fn l07_an_expectation_that_no_grant_permits() {
@@ -79,7 +83,8 @@ fn l07_an_expectation_that_an_invariant_forbids() {
         rule("r", "path", "\"web\"", "\"db\"", "postgresql", "")
     );
     trips(&text, "L07", Level::Error, &["`alive`", "invariant `closed` forbids it"]);
-    let of_rule = text.replace("from = [\"web\"]\nto = [\"db\"]\nservice = [\"postgresql\"]\nevery", "rule = \"r\"\nevery");
+    let of_rule =
+        text.replace("from = [\"web\"]\nto = [\"db\"]\nservice = [\"postgresql\"]\nevery", "rule = \"r\"\nevery");
     trips(&of_rule, "L07", Level::Error, &["`alive`", "rule `r`", "invariants"]);
 }
 
@@ -117,8 +122,14 @@ fn l09_a_zone_inside_a_data_zone_holds_data() {
 #[test]
 fn l14_some_and_all() {
     let out = rule("out", "egress", "\"web\"", "\"any\"", "https", "");
-    let isolated = |peer: &str| format!("[[invariant]]\nid = \"no\"\nkind = \"isolated\"\nzone = [\"web\"]\npeer = [{peer}]\n");
-    trips(&format!("{out}{}", isolated("\"internet\"")), "L14", Level::Warning, &["`out`", "`web` to `internet`", "`no`"]);
+    let isolated =
+        |peer: &str| format!("[[invariant]]\nid = \"no\"\nkind = \"isolated\"\nzone = [\"web\"]\npeer = [{peer}]\n");
+    trips(
+        &format!("{out}{}", isolated("\"internet\"")),
+        "L14",
+        Level::Warning,
+        &["`out`", "`web` to `internet`", "`no`"],
+    );
     trips(&format!("{out}{}", isolated("\"any\"")), "L14", Level::Error, &["`out` permits nothing", "`no`"]);
     // the rule never opened that
     passes(&format!("{out}{}", isolated("\"db\"")), "L14");
@@ -130,7 +141,12 @@ fn l14_needs_both_halves() {
     let ingress = rule("in", "ingress", "\"vpc\"", "\"db\"", "postgresql", "");
     passes(&format!("{ingress}{invariant}"), "L14");
     let egress = rule("out", "egress", "\"web\", \"vpc:unzoned\"", "\"db\"", "postgresql", "");
-    trips(&format!("{ingress}{egress}{invariant}"), "L14", Level::Warning, &["`in` (with `out`)", "`web` to `db`", "`only`"]);
+    trips(
+        &format!("{ingress}{egress}{invariant}"),
+        "L14",
+        Level::Warning,
+        &["`in` (with `out`)", "`web` to `db`", "`only`"],
+    );
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn l06_wider_zones_services_and_sides() {
 
 #[test]
 fn l06_one_port_decides() {
-    let services = |lo: u16| format!("[service.a]\ntcp = [\"1000-2000\"]\n[service.b]\ntcp = [\"{lo}-1500\", \"1501-2000\"]\n");
+    let services =
+        |lo: u16| format!("[service.a]\ntcp = [\"1000-2000\"]\n[service.b]\ntcp = [\"{lo}-1500\", \"1501-2000\"]\n");
     let rules = "[[rule]]\nid = \"narrow\"\nfrom = [\"web\"]\nto = [\"db\"]\nservice = [\"a\"]\n\
                  [[rule]]\nid = \"wide\"\nfrom = [\"vpc\"]\nto = [\"db\"]\nservice = [\"b\"]\n";
     trips(&format!("{}{rules}", services(1000)), "L06", Level::Warning, &["`narrow`"]);
@@ -82,7 +83,8 @@ fn l06_one_port_decides() {
 
 #[test]
 fn l06_environments_and_sides_may_be_narrower() {
-    let wide = "[[rule]]\nid = \"wide\"\nfrom = [\"vpc\"]\nto = [\"db\"]\nservice = [\"postgresql\"]\nenv = [\"a\", \"b\"]\n";
+    let wide =
+        "[[rule]]\nid = \"wide\"\nfrom = [\"vpc\"]\nto = [\"db\"]\nservice = [\"postgresql\"]\nenv = [\"a\", \"b\"]\n";
     trips(&format!("{}{wide}", rule("n", "env = [\"a\"]\nmode = \"m\"")), "L06", Level::Warning, &["`n`"]);
     trips(&format!("{}{wide}", rule("n", "env = [\"a\"]\nside = \"ingress\"")), "L06", Level::Warning, &["`n`"]);
     passes(&format!("{}{wide}", rule("n", "env = [\"a\", \"c\"]")), "L06");
@@ -103,12 +105,14 @@ fn l06_a_zone_is_in_vpc_if_its_addresses_are() {
 
 #[test]
 fn l06_a_zone_of_a_peer_is_not_in_vpc() {
-    // seen from the peer, `vpc` is the peer
-    let text = "[vpc.peer]\ncidrs = [\"10.1.0.0/16\"]\npeers = [\"main\"]\n\
+    let text = "version = 1\nname = \"m\"\n[vpc.main]\ncidrs = [\"10.0.0.0/16\"]\nPEERS\n[vpc.peer]\ncidrs = [\"10.1.0.0/16\"]\n\
                 [zone.a]\nvpc = \"peer\"\ncidrs = [\"10.1.1.0/24\"]\n[zone.b]\nvpc = \"main\"\ncidrs = [\"10.0.9.0/24\"]\n\
-                [[rule]]\nid = \"narrow\"\nfrom = [\"a\"]\nto = [\"b\"]\nservice = [\"https\"]\n\
-                [[rule]]\nid = \"wide\"\nfrom = [\"vpc\"]\nto = [\"b\"]\nservice = [\"https\"]\n";
-    passes(text, "L06");
+                [[rule]]\nid = \"narrow\"\nfrom = [\"a\", \"b\"]\nto = [\"b\"]\n\
+                [[rule]]\nid = \"wide\"\nfrom = [\"vpc\"]\nto = [\"b\"]\n";
+    // where `b` records the flow, `vpc` is its own VPC
+    assert_eq!(texts(&on(&map(&text.replace("PEERS", "peers = [\"peer\"]")), "L06")), Vec::<String>::new());
+    // without peering the two never meet
+    one(&on(&map(&text.replace("PEERS", "")), "L06"), Level::Warning, &["`narrow`"]);
 }
 
 #[test]

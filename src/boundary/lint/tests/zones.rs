@@ -15,7 +15,10 @@ fn l03_no_selector() {
 #[test]
 fn l03_groups_alone_without_an_inventory() {
     trips("[zone.cache]\nsecurity_groups = [\"cache\"]\n", "L03", Level::Warning, &["`cache`"]);
-    passes("[zone.cache]\nsecurity_groups = [\"cache\"]\n[eni.eni-9]\naddresses = [\"10.0.9.9\"]\nzone = \"cache\"\n", "L03");
+    passes(
+        "[zone.cache]\nsecurity_groups = [\"cache\"]\n[eni.eni-9]\naddresses = [\"10.0.9.9\"]\nzone = \"cache\"\n",
+        "L03",
+    );
 }
 
 #[test]
