@@ -6,7 +6,7 @@ SET VARIABLE alert_query = coalesce(
     (
         SELECT query
         FROM alerts
-        WHERE starts_with(alert_id, coalesce(getvariable('alert'), ''))
+        WHERE starts_with(alert_id, coalesce(getvariable('alert'), '')) AND status <> 'closed'
         ORDER BY severity_rank(severity) DESC, last_seen DESC, alert_id
         LIMIT 1
     ),

@@ -56,10 +56,11 @@ FROM (
     )
 );
 
--- The zones whose own interfaces wrote the log: what is inside the VPCs that this lake is about. The lake does not
--- hold the map, but the side of a record tells: the source's side is the source's interface, and a record with an
--- unknown side, or on path 1, has both ends in the VPC. A gateway records for others (its plain address is not the
--- packet's), so it proves nothing.
+-- The zones inside the VPCs that this lake is about. The lake does not hold the map, but its records tell: an
+-- interface records its own VPC, so the sender's zone is inside where `side` is source, the receiver's where it is
+-- destination, both where it is unknown or the path is 1 (the same VPC). A gateway records for others (its plain
+-- address is not the packet's), which proves nothing. And of a record that the map can judge, at least one end is
+-- inside: where the one is outside, it is the other.
 CREATE OR REPLACE VIEW inside_zones AS
 SELECT DISTINCT zone
 FROM (
@@ -68,6 +69,10 @@ FROM (
     UNION ALL
     SELECT dst_zone FROM traffic
     WHERE (side IN ('destination', 'unknown') OR traffic_path = 1) AND dstaddr = dst
+    UNION ALL
+    SELECT unnest([src_zone, dst_zone]) FROM traffic
+    WHERE client_addr IS NOT NULL
+        AND ('internet' IN (src_zone, dst_zone) OR 'private-unknown' IN (src_zone, dst_zone))
 )
 WHERE zone NOT IN ('internet', 'private-unknown', 'special');
 

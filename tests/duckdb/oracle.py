@@ -39,6 +39,9 @@ COLUMNS = (
     "verdict rule reason severity"
 ).split()
 
+#: What the lake does not hold, and the tests need: whether the record's source is the client.
+BESIDE = ("client_port", "from_client")
+
 #: What stands in the place of a rule at an end that has no security group.
 UNMANAGED = "unmanaged"
 
@@ -205,6 +208,16 @@ class Map:
 
     def managed(self, vpc, address):
         return self.local(vpc, address) and self.role(self.place(vpc, address)[0]) not in ("nat", "tgw")
+
+    def protected(self, name):
+        """Whether attempts on this zone are worth an alert: it holds data, or an invariant guards its inside."""
+        if name not in self.zones:
+            return False
+        zones = [name, *self.zones[name].ancestors]
+        if any("data" in self.zones[zone].tags for zone in zones):
+            return True
+        guards = ("no-inbound", "only-from", "isolated")
+        return any(name in invariant["zone"] for invariant in self.invariants if invariant["kind"] in guards)
 
     # section 5 -------------------------------------------------------------------------------------------------
 
@@ -448,11 +461,11 @@ def load_map(path, env=None, mode=None):
 
 
 def answer(**known):
-    return {**dict.fromkeys(COLUMNS), **known}
+    return {**dict.fromkeys([*COLUMNS, *BESIDE]), **known}
 
 
 def judge(boundary, record):
-    """The columns of `COLUMNS` for one record; `boundary` is None where the lake is made without a map."""
+    """The columns of `COLUMNS` and `BESIDE` for one record; `boundary` is None where the lake is made without a map."""
     status = record.get("log_status")
     if boundary is None:
         return answer(verdict={"NODATA": "nodata", "SKIPDATA": "gap"}.get(status))
@@ -525,6 +538,8 @@ def judge(boundary, record):
         rule=rule,
         reason=reason,
         severity=severity,
+        client_port=record.get("srcport" if source_is_client else "dstport"),
+        from_client=source_is_client,
     )
 
 
