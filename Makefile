@@ -22,9 +22,9 @@ duckdb: $(VENV)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound $(VENV)/bin/python -m pytest -q tests/duckdb
 
-$(VENV)/installed: tests/duckdb/requirements.txt
+$(VENV)/installed: tests/duckdb/requirements.txt .ci/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/duckdb/requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/duckdb/requirements.txt -r .ci/requirements.txt
 	touch $@
 
 deny: $(VENV)/installed

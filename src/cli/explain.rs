@@ -5,7 +5,7 @@ use std::io::BufRead as _;
 use serde_json::json;
 
 use super::{Exit, Failure, FormatArgs, MapArgs, print};
-use crate::boundary::Boundary;
+use crate::boundary::{Boundary, Judgement};
 use crate::parse::parse_line;
 use crate::record::{Field, FlowRecord, LogFormat, ParseError};
 
@@ -69,7 +69,15 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
 fn judged_json(record: &FlowRecord<'_>, boundary: Option<&Boundary>) -> serde_json::Value {
     match boundary {
         Some(boundary) => boundary.verdict_json(&boundary.judge(record)),
-        None => Boundary::verdict_json_without_map(record),
+        // without a map only NODATA and SKIPDATA say something
+        None => {
+            let judged = Judgement::of_status(record);
+            json!({
+                "verdict": judged.map(|judged| judged.verdict.as_str()),
+                "reason": judged.and_then(|judged| judged.reason.word()),
+                "severity": judged.map(|judged| judged.severity.as_str()),
+            })
+        }
     }
 }
 

@@ -59,6 +59,9 @@ pub(super) struct ReplayArgs {
     json: bool,
 }
 
+/// Where standard input is kept while it is replayed, in the lake.
+const SPOOL: &str = "_flowbound/standard-input";
+
 /// A moment in UTC: a date, a date and a time, or RFC 3339.
 pub(super) fn parse_time(text: &str) -> Result<i64, String> {
     let utc = |civil: jiff::civil::DateTime| {
@@ -108,7 +111,12 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let progress = if args.json { Progress::hidden() } else { Progress::bytes(total) };
     let replay = Replay { store: &store, boundary: boundary.as_ref(), options, progress };
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
-    let summary = runtime.block_on(replay.run(inputs.objects)).map_err(|error| match error {
+    let done = runtime.block_on(replay.run(inputs.objects));
+    if !stdin.is_empty() {
+        // the copy served its purpose; a crash before this leaves it to the next run with standard input
+        let _best_effort = std::fs::remove_dir_all(args.out.join(SPOOL));
+    }
+    let summary = done.map_err(|error| match error {
         ReplayError::Plan(
             error @ (PlanError::OtherMap { .. } | PlanError::Changed { .. } | PlanError::NotCovered { .. }),
         ) => Failure::usage(error),
@@ -126,5 +134,5 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
 
 /// Standard input is kept in the lake's own staging while it is read: nothing else is sure to have the room.
 fn spool(lake: &Path) -> Result<InputObject, Failure> {
-    spool_standard_input(&lake.join("_flowbound/standard-input")).map_err(Failure::failed)
+    spool_standard_input(&lake.join(SPOOL)).map_err(Failure::failed)
 }

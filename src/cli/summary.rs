@@ -83,7 +83,7 @@ fn write_text(out: &mut String, summary: &Summary, lake: &str, style: &Style) ->
     let quoted = lake.replace('\'', "''");
     writeln!(
         out,
-        "Look at   duckdb -cmd \"SET VARIABLE lake = '{quoted}'\" -cmd \".read queries/views.sql\" -f queries/alerts.sql"
+        "Look at   duckdb -cmd \"SET VARIABLE lake = '{quoted}'\" -cmd \".read queries/views.sql\" -f queries/alerts_overview.sql"
     )
 }
 

@@ -11,6 +11,8 @@ mod finding;
 mod log_gap;
 mod outage;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod unmapped;
 pub mod window;
 
