@@ -15,6 +15,7 @@ use crate::boundary::evaluate::policy::Policies;
 use crate::boundary::evaluate::services::Protocol;
 use crate::boundary::evaluate::zones::{ClassId, Zones};
 use crate::boundary::evaluate::{Boundary, Selection};
+use crate::boundary::judgement::Path;
 use crate::boundary::model::{BoundaryMap, VpcId};
 use crate::boundary::values::{Orientation, OrientedBy, Verdict};
 
@@ -90,7 +91,7 @@ proptest! {
                 RawRecord { interface_id: Some("eni-9"), direction: Some("ingress"), ..at_source.clone() };
             let (source, destination) = (boundary.judge(&at_source.record()), boundary.judge(&at_destination.record()));
             prop_assert_eq!(source.zones, destination.zones);
-            let client = |path: Option<super::super::super::Path>| path.map(|path| (path.client_is_source, path.service));
+            let client = |path: Option<Path>| path.map(|path| (path.client_is_source, path.service));
             prop_assert_eq!(client(source.path), client(destination.path));
         }
     }
@@ -131,6 +132,12 @@ proptest! {
             prop_assert!(judgement.verdict != Verdict::Breach || !policy.allow);
         }
     }
+}
+
+#[test]
+fn a_boundary_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Boundary>();
 }
 
 /// The properties say little if random cases never come near the interesting places.
