@@ -12,7 +12,7 @@ use super::reference;
 use super::support::columns;
 use crate::boundary::evaluate::memo::Budget;
 use crate::boundary::evaluate::policy::Policies;
-use crate::boundary::evaluate::services::Protocol;
+use crate::boundary::evaluate::ports::Protocol;
 use crate::boundary::evaluate::zones::{ClassId, Zones};
 use crate::boundary::evaluate::{Boundary, Selection};
 use crate::boundary::judgement::Path;
@@ -97,11 +97,11 @@ proptest! {
     }
 
     #[test]
-    fn what_is_tabulated_is_what_is_decided((map, selection) in (random::map(), random::selection()), work in 0usize..4000) {
+    fn what_is_tabulated_is_what_is_decided((map, selection) in (random::map(), random::selection()), cuts in 0usize..400) {
         let zones = Zones::new(&map);
         let policies = |budget| Policies::new(&map, &selection, &zones, budget);
-        let decided = policies(Budget { pairs: 0, work: 0 });
-        let tabulated = [policies(Budget::USUAL), policies(Budget { work, ..Budget::USUAL })];
+        let decided = policies(Budget { pairs: 0, cuts: 0 });
+        let tabulated = [policies(Budget::USUAL), policies(Budget { cuts, ..Budget::USUAL })];
         let classes = || (0..zones.classes().len() as u32).map(ClassId);
         for (client, server) in classes().flat_map(|client| classes().map(move |server| (client, server))) {
             for protocol in Protocol::ALL {
