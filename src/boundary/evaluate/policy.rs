@@ -5,8 +5,6 @@
 //! [`super::memo`] holds its answers for the pairs and ports of usual maps, and what does not fit there is decided
 //! anew for each record.
 
-use std::hash::Hash;
-
 use rustc_hash::FxHashMap;
 
 use super::Selection;
