@@ -4,7 +4,7 @@ use super::Unfit;
 use super::script::{Case, Script};
 use crate::boundary::ZoneId;
 use crate::boundary::model::{Role, RuleSide, Selector, Services};
-use crate::synth::hosts::{End, role};
+use crate::synth::hosts::{End, lineage, role};
 use crate::synth::network::{Standing, TCP, UDP};
 
 /// Cases of one scenario.
@@ -60,7 +60,15 @@ pub(super) fn other_source(script: &mut Script<'_>) -> Result<(), Unfit> {
         let ports: Vec<u16> = ports.into_iter().filter(|port| port.0 == TCP).map(|(_, port)| port).take(1).collect();
         let servers: Vec<usize> =
             script.zones(&rule.to).into_iter().filter(|group| script.groups()[*group].vpc.is_some()).collect();
-        let clients = [script.local(), script.zones(&[ZoneId::INTERNET])].concat();
+        let granted: Vec<ZoneId> = rule.from.iter().flat_map(|zone| lineage(script.map(), *zone)).collect();
+        let from_outside = script.zones(&rule.from).iter().all(|group| script.groups()[*group].vpc.is_none());
+        // neighbours of those that are named come first, or strangers where strangers are named
+        let mut clients = [script.local(), script.zones(&[ZoneId::INTERNET])].concat();
+        clients.sort_by_key(|group| {
+            let group = &script.groups()[*group];
+            let near = lineage(script.map(), group.zone).any(|zone| granted.contains(&zone));
+            if from_outside { group.vpc.is_some() } else { !near }
+        });
         if !ports.is_empty() && cases.len() < 4 * MOST {
             cases.extend(script.find(&clients, &servers, &ports, denied));
         }
@@ -197,7 +205,12 @@ pub(super) fn peer(script: &mut Script<'_>) -> Result<(), Unfit> {
             }
         }
     }
-    plant_all(script, &talks, "a host of the peered VPC got in", "the map has no peered VPCs, or lets them do everything")
+    plant_all(
+        script,
+        &talks,
+        "a host of the peered VPC got in",
+        "the map has no peered VPCs, or lets them do everything",
+    )
 }
 
 pub(super) fn unzoned(script: &mut Script<'_>) -> Result<(), Unfit> {

@@ -327,11 +327,8 @@ impl<'n> Script<'n> {
         let accepted = |(packets, bytes), flags| Load::accepted(packets, bytes, flags);
         // UDP has no flags
         let (syn, syn_ack) = if talk.protocol == TCP { (3, 19) } else { (0, 0) };
-        let sent = if self.at_client(talk).is_some_and(Standing::leaves_legally) {
-            Verdict::Attempt
-        } else {
-            Verdict::Breach
-        };
+        let sent =
+            if self.at_client(talk).is_some_and(Standing::leaves_legally) { Verdict::Attempt } else { Verdict::Breach };
         self.plant(talk, Leg::ClientOut, accepted(request, syn), window, sent, note);
         self.plant(talk, Leg::ServerIn, accepted(request, syn), window, Verdict::Breach, note);
         self.plant(talk, Leg::ServerOut, accepted(reply, syn_ack), window, Verdict::Breach, note);
