@@ -163,8 +163,12 @@ fn environments_and_modes_are_selected() {
         assert!(summary.scenarios.iter().any(|(name, _)| *name == "wrong-mode"), "{name}: {summary}");
     }
     let env = |env: &str| GenerateOptions { env: Some(env.to_owned()), ..GenerateOptions::new(5000) };
-    let (staging, _) = check(&system("atlas"), &env("staging"));
-    assert!(staging.skipped.iter().any(|(name, _)| *name != "wrong-environment"));
+    for name in ["staging", "production"] {
+        let (summary, _) = check(&system("atlas"), &env(name));
+        let planted = summary.scenarios.iter().any(|(name, _)| *name == "wrong-environment");
+        // staging opens what production does not, and nothing the other way round
+        assert_eq!(planted, name == "production", "{summary}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::Unfit;
 use super::script::{Case, Script};
 use crate::boundary::ZoneId;
 use crate::boundary::model::{Role, RuleSide, Selector, Services};
-use crate::synth::hosts::{End, lineage, role};
+use crate::synth::hosts::{End, Group, lineage, role};
 use crate::synth::network::{Standing, TCP, UDP};
 
 /// Cases of one scenario.
@@ -156,7 +156,33 @@ pub(super) fn wrong_environment(script: &mut Script<'_>) -> Result<(), Unfit> {
 }
 
 pub(super) fn wrong_mode(script: &mut Script<'_>) -> Result<(), Unfit> {
-    granted_elsewhere(script, |when| when.mode.is_some(), "no grant is for another mode alone, or none is selected")
+    let lack = "no grant is for another mode alone, or none is selected";
+    let denied = granted_elsewhere(script, |when| when.mode.is_some(), lack);
+    let through_gateway = gateway_of_another_mode(script);
+    if denied.is_ok() || through_gateway { Ok(()) } else { Err(lack) }
+}
+
+/// The map cannot speak for a NAT gateway, so its use in a mode that should not need it is expected, record by record.
+fn gateway_of_another_mode(script: &mut Script<'_>) -> bool {
+    let map = script.map();
+    let mut elsewhere =
+        map.rules.iter().filter(|rule| rule.when.mode.is_some() && !script.network.takes_part(&rule.when));
+    let lane = elsewhere.find_map(|rule| {
+        script.lanes.all.iter().find(|lane| {
+            let groups = script.groups();
+            let gateway = lane.nat.map(|nat| &groups[nat]);
+            let among = |group: &Group, zones: &[ZoneId]| zones.iter().any(|zone| script.network.is_in(group, *zone));
+            lane.protocol == TCP
+                && gateway.is_some_and(|gateway| among(gateway, &rule.from))
+                && among(&groups[lane.server], &rule.to)
+        })
+    });
+    let Some(lane) = lane.copied() else { return false };
+    for n in 0..3 {
+        let Ok(talk) = script.on_lane(&lane) else { return false };
+        script.allowed(&talk, SIZE, script.moment() + n, "the gateway belongs to another mode");
+    }
+    true
 }
 
 /// What a grant would allow that does not take part.
