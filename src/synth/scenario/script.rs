@@ -220,7 +220,7 @@ impl<'n> Script<'n> {
     /// The lanes of TCP that fit, at most one for each server's zone and port; those of protected servers first.
     pub(super) fn lanes(&self, fits: impl Fn(&Group, &Group) -> bool) -> Vec<Lane> {
         let mut seen = std::collections::BTreeSet::new();
-        let mut lanes: Vec<Lane> = self.lanes.all.iter().copied().collect();
+        let mut lanes: Vec<Lane> = self.lanes.all.to_vec();
         lanes.retain(|lane| {
             let (client, server) = (&self.groups()[lane.client], &self.groups()[lane.server]);
             lane.protocol == TCP && fits(client, server) && seen.insert((server.zone, lane.port))
