@@ -264,12 +264,9 @@ fn options_come_from_the_command_line_then_the_environment_then_the_file() {
 #[test]
 fn contracts_are_current() {
     let case = Case::new();
-    for (what, file) in [
-        ("flows", "flows.sql"),
-        ("alerts", "alerts.sql"),
-        ("map", "map.schema.json"),
-        ("config", "config.schema.json"),
-    ] {
+    for (what, file) in
+        [("flows", "flows.sql"), ("alerts", "alerts.sql"), ("map", "map.schema.json"), ("config", "config.schema.json")]
+    {
         let output = case.run(&format!("schema {what}"));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(file);
         if std::env::var_os("UPDATE_SCHEMAS").is_some() {

@@ -12,11 +12,19 @@ use rustc_hash::FxHashMap;
 use super::policy::{Candidate, Policy, Weights};
 use super::services::{Protocol, cuts};
 
-/// Most pairs of groups: 16 MiB of numbers.
-const PAIRS: usize = 1 << 22;
+/// How much may be tabulated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// Pairs of groups, each a number of 4 bytes.
+    pub(super) pairs: usize,
+    /// Work on lists, in weighed terms. It bounds the entries of lists too, 6 bytes each.
+    pub(super) work: usize,
+}
 
-/// Most work on lists, in weighed terms. It bounds the entries too: fewer than 4 million, 6 bytes each.
-const WORK: usize = 1 << 26;
+impl Budget {
+    /// 16 MiB of pairs, and fewer than 4 million entries of lists.
+    pub(super) const USUAL: Self = Self { pairs: 1 << 22, work: 1 << 26 };
+}
 
 /// The work that an entry of a list costs beside the weighing.
 const ENTRY: usize = 16;
@@ -44,15 +52,10 @@ pub(super) struct Memo {
 type Key = (Vec<Candidate>, (bool, bool));
 
 impl Memo {
-    pub(super) fn new(weights: &Weights) -> Self {
-        Self::within(weights, PAIRS, WORK)
-    }
-
-    /// The memo that fits the budget.
-    pub(super) fn within(weights: &Weights, pairs: usize, mut work: usize) -> Self {
+    pub(super) fn new(weights: &Weights, mut budget: Budget) -> Self {
         let (clients, servers) = weights.groups();
         let mut memo = Self { servers: servers as usize, ..Self::default() };
-        if (clients as usize).saturating_mul(servers as usize) > pairs {
+        if (clients as usize).saturating_mul(servers as usize) > budget.pairs {
             return memo;
         }
         let mut known = FxHashMap::<Key, u32>::default();
@@ -63,7 +66,7 @@ impl Memo {
                 let row = match known.get(&key) {
                     Some(row) => *row,
                     None => {
-                        let row = memo.push_row(weights, &key, &mut work, &mut numbers);
+                        let row = memo.push_row(weights, &key, &mut budget, &mut numbers);
                         known.insert(key, row);
                         row
                     }
@@ -80,15 +83,15 @@ impl Memo {
         &mut self,
         weights: &Weights,
         (candidates, managed): &Key,
-        work: &mut usize,
+        budget: &mut Budget,
         numbers: &mut FxHashMap<Policy, u32>,
     ) -> u32 {
         let lists = Protocol::ALL.map(|protocol| {
             cuts(candidates.iter().flat_map(|candidate| weights.ports(*candidate).ranges(protocol)).copied())
         });
         let entries: usize = lists.iter().map(Vec::len).sum();
-        match work.checked_sub(entries * (candidates.len() + ENTRY)) {
-            Some(left) => *work = left,
+        match budget.work.checked_sub(entries * (candidates.len() + ENTRY)) {
+            Some(left) => budget.work = left,
             None => return LEFT_OUT,
         }
         let row = self.lists.len() / Protocol::ALL.len();

@@ -41,6 +41,7 @@ pub use explain::{Explanation, Fact};
 pub use policy::{Grant, Policy};
 
 use self::flow::Flow;
+use self::memo::Budget;
 use self::orientation::Oriented;
 use self::policy::Policies;
 use self::services::{Protocol, ServiceTable};
@@ -118,7 +119,7 @@ impl Boundary {
             Selection { env: selection.env.clone().or_else(|| map.env.clone()), mode: selection.mode.clone() };
         let zones = Zones::new(&map);
         Self {
-            policies: Policies::new(&map, &selection, &zones),
+            policies: Policies::new(&map, &selection, &zones, Budget::USUAL),
             services: ServiceTable::new(&map),
             inventory: Inventory::new(&map),
             nacls: nacl::in_order(&map),

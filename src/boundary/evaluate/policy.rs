@@ -12,7 +12,7 @@ use std::hash::Hash;
 use rustc_hash::FxHashMap;
 
 use super::Selection;
-use super::memo::Memo;
+use super::memo::{Budget, Memo};
 use super::services::{ALL_PORTS, NARROW, Ports, Protocol};
 use super::zones::{AddressClass, ClassId, Zones};
 use crate::boundary::model::{BoundaryMap, Exit, InvariantKind, RuleSide, Services, ZoneId};
@@ -220,12 +220,12 @@ pub(super) struct Weights {
 }
 
 impl Policies {
-    pub(super) fn new(map: &BoundaryMap, selection: &Selection, zones: &Zones) -> Self {
+    pub(super) fn new(map: &BoundaryMap, selection: &Selection, zones: &Zones, budget: Budget) -> Self {
         let terms = terms(map, selection);
         let clients = Groups::new(zones.classes(), terms.iter().map(|term| &term.client));
         let servers = Groups::new(zones.classes(), terms.iter().map(|term| &term.server));
         let weights = Weights { terms, clients, servers };
-        let memo = Memo::new(&weights);
+        let memo = Memo::new(&weights, budget);
         Self { weights, memo }
     }
 

@@ -19,6 +19,17 @@ pub(super) fn judge(map: &BoundaryMap, selection: &Selection, record: &FlowRecor
     Reference { map, env, mode: selection.mode.clone() }.judge(record)
 }
 
+/// True when the packet's source or destination has a security group that the map can speak for.
+pub(super) fn touches_a_managed_end(map: &BoundaryMap, record: &FlowRecord<'_>) -> bool {
+    let reference = Reference { map, env: None, mode: None };
+    let (Some(src), Some(dst)) = (record.address(record.source_field()), record.address(record.destination_field()))
+    else {
+        return false;
+    };
+    let Ok(vpc) = reference.vpc(record, src, dst) else { return false };
+    reference.end(vpc, src).managed || reference.end(vpc, dst).managed
+}
+
 struct Reference<'m> {
     map: &'m BoundaryMap,
     env: Option<String>,
@@ -198,9 +209,7 @@ impl<'m> Reference<'m> {
     fn width(&self, services: &Services, protocol: u8, port: u16) -> Option<u32> {
         match services {
             Services::Any => Some(65_536),
-            Services::These(ids) => {
-                ids.iter().filter_map(|id| self.service_width(id.0 as usize, protocol, port)).min()
-            }
+            Services::These(ids) => ids.iter().filter_map(|id| self.service_width(id.0 as usize, protocol, port)).min(),
         }
     }
 
@@ -228,7 +237,8 @@ impl<'m> Reference<'m> {
                 matching.push((Reverse(specificity), width, &rule.id, rule));
             }
         }
-        let (_, width, _, rule) = matching.into_iter().min_by_key(|(specificity, width, id, _)| (*specificity, *width, *id))?;
+        let (_, width, _, rule) =
+            matching.into_iter().min_by_key(|(specificity, width, id, _)| (*specificity, *width, *id))?;
         Some(Permit::Rule(rule, width))
     }
 
@@ -271,7 +281,9 @@ impl<'m> Reference<'m> {
 
     fn declared_service(&self, protocol: u8, port: u16) -> Option<(u32, &str)> {
         let services = self.map.services.iter().enumerate();
-        services.filter_map(|(index, service)| Some((self.service_width(index, protocol, port)?, service.name.as_str()))).min()
+        services
+            .filter_map(|(index, service)| Some((self.service_width(index, protocol, port)?, service.name.as_str())))
+            .min()
     }
 
     fn judge(&self, record: &FlowRecord<'_>) -> Value {
@@ -317,9 +329,7 @@ impl<'m> Reference<'m> {
             self.orient(record, (&source, &destination), (&forward, &reversed), srcport, dstport);
         let use_reversed = match orientation {
             "reply" => true,
-            "none" => {
-                !forward.allow && reversed.allow && (reversed.narrow || protocol == 1 || protocol == 58)
-            }
+            "none" => !forward.allow && reversed.allow && (reversed.narrow || protocol == 1 || protocol == 58),
             "unknown" => srcport == dstport && !forward.allow && reversed.allow && reversed.narrow,
             _ => false,
         };
@@ -437,7 +447,15 @@ impl<'m> Reference<'m> {
         {
             return (if flags.0 & 16 != 0 { "reply" } else { "request" }, "flags", "certain");
         }
-        let which = |request: bool, reply: bool| if request { "request" } else if reply { "reply" } else { "" };
+        let which = |request: bool, reply: bool| {
+            if request {
+                "request"
+            } else if reply {
+                "reply"
+            } else {
+                ""
+            }
+        };
         let forward_counts = srcport >= 1024 && forward.allow && forward.narrow;
         let reversed_counts = dstport >= 1024 && reversed.allow && reversed.narrow;
         if forward_counts != reversed_counts {
@@ -497,7 +515,15 @@ impl<'m> Reference<'m> {
     }
 
     // 9
-    fn nacl_denies(&self, vpc: VpcId, srcaddr: IpAddr, dstaddr: IpAddr, protocol: u8, dstport: u16, side: &str) -> bool {
+    fn nacl_denies(
+        &self,
+        vpc: VpcId,
+        srcaddr: IpAddr,
+        dstaddr: IpAddr,
+        protocol: u8,
+        dstport: u16,
+        side: &str,
+    ) -> bool {
         let (local, remote) = match side {
             "source" => (srcaddr, dstaddr),
             "destination" => (dstaddr, srcaddr),
@@ -507,7 +533,9 @@ impl<'m> Reference<'m> {
         let mut entries: Vec<_> = self.map.nacls.iter().filter(|entry| set.contains(&entry.zone)).collect();
         let zones = entries.iter().filter_map(|entry| Some(&self.map.zones[entry.zone.index()?]));
         if entries.is_empty()
-            || zones.into_iter().any(|zone| zone.cidrs.iter().any(|cidr| cidr.contains(&local) && cidr.contains(&remote)))
+            || zones
+                .into_iter()
+                .any(|zone| zone.cidrs.iter().any(|cidr| cidr.contains(&local) && cidr.contains(&remote)))
         {
             return false;
         }
