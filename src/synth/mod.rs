@@ -139,8 +139,7 @@ pub fn generate(map: &BoundaryMap, options: &GenerateOptions, out: &Path) -> Res
     let span = options.span();
     let plan = scenario::plan(&network, &lanes, foreign, options, span)?;
     let planted = plan.records.len() as u64;
-    let ordinary =
-        options.flows.checked_sub(planted).ok_or(GenerateError::TooFew { flows: options.flows, planted })?;
+    let ordinary = options.flows.checked_sub(planted).ok_or(GenerateError::TooFew { flows: options.flows, planted })?;
 
     let renderer = Renderer::new(&options.format, &options.account, &options.region);
     let flow_log = format!("fl-{}", aws_hash(&[map.name.as_bytes(), renderer.header().as_bytes()]));
@@ -190,7 +189,11 @@ pub fn generate(map: &BoundaryMap, options: &GenerateOptions, out: &Path) -> Res
         bytes,
         span: (span.start * 1000, (span.window(span.windows - 1) + options::WINDOW) * 1000),
         planted,
-        verdicts: Verdict::ALL.iter().map(|verdict| (*verdict, counts[*verdict as usize])).filter(|v| v.1 > 0).collect(),
+        verdicts: Verdict::ALL
+            .iter()
+            .map(|verdict| (*verdict, counts[*verdict as usize]))
+            .filter(|v| v.1 > 0)
+            .collect(),
         scenarios: plan.scenarios,
         skipped: plan.skipped,
     })
@@ -223,7 +226,11 @@ impl Log<'_> {
 impl fmt::Display for GenerateSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, files, planted, .. } = self;
-        writeln!(f, "{records} records in {files} files, {planted} of them planted by {} scenarios", self.scenarios.len())?;
+        writeln!(
+            f,
+            "{records} records in {files} files, {planted} of them planted by {} scenarios",
+            self.scenarios.len()
+        )?;
         for (verdict, count) in &self.verdicts {
             writeln!(f, "  {verdict:<9} {count:>12}")?;
         }
