@@ -43,6 +43,9 @@ pub enum ParseErrorKind {
         /// The longest line that is read.
         limit: usize,
     },
+    /// The last line of an object that is cut short: a number cut in two would pass as a value.
+    #[error("the object ends in the middle of the line")]
+    Truncated,
 }
 
 impl ParseErrorKind {
@@ -55,6 +58,7 @@ impl ParseErrorKind {
             Self::BadValue(_) => "bad_value",
             Self::NotUtf8 => "not_utf8",
             Self::TooLong { .. } => "too_long",
+            Self::Truncated => "truncated",
         }
     }
 }

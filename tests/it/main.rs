@@ -1,0 +1,5 @@
+//! The one integration binary.
+
+mod acceptance;
+mod cli;
+mod ranks;
