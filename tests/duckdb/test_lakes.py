@@ -10,6 +10,8 @@ import duckdb
 import flowlogs
 import lakes
 import oracle
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 FLOW_COLUMNS = [*flowlogs.LOG_COLUMNS, "extra", *oracle.COLUMNS, "source", "line"]
@@ -113,6 +115,35 @@ def test_the_schema_is_the_contract(lake, table):
         return [(name, kind) for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
 
     assert columns(lake.connect()) == columns(contract)
+
+
+def arrow_type(column):
+    if column in ("start", "end"):
+        return pyarrow.timestamp("ms")
+    if column in ("packets", "bytes", "line"):
+        return pyarrow.int64()
+    if column in flowlogs.NUMBERS or column == "server_port":
+        return pyarrow.int32()
+    return pyarrow.map_(pyarrow.string(), pyarrow.string()) if column == "extra" else pyarrow.string()
+
+
+def test_another_reader_finds_the_same(lake):
+    """Arrow's own reader, file by file: types as designed (times without a zone), metadata, and every row."""
+    places, maps = [], set()
+    for path in sorted(lake.path.glob("flows/**/*.parquet")):
+        file = pyarrow.parquet.ParquetFile(path)
+        schema = file.schema_arrow
+        assert schema.names == FLOW_COLUMNS
+        assert [schema.field(column).type for column in FLOW_COLUMNS] == [arrow_type(column) for column in FLOW_COLUMNS]
+        metadata = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
+        assert metadata["flowbound.version"] and metadata["flowbound.schema_version"]
+        table = file.read(["source", "line"])
+        places += zip(table["source"].to_pylist(), table["line"].to_pylist())
+        if table.num_rows:
+            maps.add((metadata["flowbound.map_name"], metadata["flowbound.map_sha256"]))
+    assert sorted(places) == sorted((row["source"], row["line"]) for row in lake.rows)
+    [(name, sha256)] = maps
+    assert name and re.fullmatch("[0-9a-f]{64}", sha256)
 
 
 def test_the_log_columns_are_those_of_the_contract():
