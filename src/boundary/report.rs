@@ -207,7 +207,8 @@ impl SourceCode for Source<'_> {
             *inner.span(),
             inner.line(),
             inner.column(),
-            inner.line_count(),
+            // miette counts the lines before the span too, and then shows all that lies between two marks
+            inner.data().iter().filter(|byte| **byte == b'\n').count() + 1,
         )))
     }
 }
@@ -270,9 +271,24 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_between_two_marks_is_left_out() {
+        let text: String = (1..=60).map(|line| format!("line{line:02}\n")).collect();
+        let files = [MapFile { name: "map.toml".to_owned(), text }];
+        // seven bytes a line: lines 31 and 51
+        let place = Place { file: 0, span: 210..216 };
+        let related = [(Place { file: 0, span: 350..356 }, "the other".to_owned())];
+        let text = render(&files, &report(&place, &related), false);
+        let shown: Vec<_> = text.split_whitespace().filter(|word| word.starts_with("line")).collect();
+        assert_eq!(shown, ["line30", "line31", "line32", "line50", "line51", "line52"], "{text}");
+    }
+
+    #[test]
     fn a_place_outside_the_files_still_gives_the_message() {
-        for place in [Place { file: 9, span: 0..1 }, Place { file: 0, span: 5000..6000 }, Place { file: 0, span: 8..2 }]
-        {
+        for place in [
+            Place { file: 9, span: 0..1 },
+            Place { file: 0, span: 5000..6000 },
+            Place { file: 0, span: Range { start: 8, end: 2 } },
+        ] {
             let text = render(&files(), &report(&place, &[]), true);
             assert!(text.contains("two zones claim 10.0.0.0/24") && !text.contains("Failed"), "{text}");
         }

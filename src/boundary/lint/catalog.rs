@@ -15,7 +15,7 @@ pub struct LintInfo {
     pub levels: &'static [(Level, &'static str)],
     /// Why it matters and what exactly counts.
     pub why: &'static str,
-    /// Entries that trip it when they are added to [`EXAMPLE_MAP`].
+    /// Entries that trip it when they are added to [`EXAMPLE_MAP`]; empty for a lint that traffic trips.
     pub example: &'static str,
 }
 
@@ -32,7 +32,10 @@ impl LintInfo {
             // writing to a `String` cannot fail
             writeln!(text, "- **{level}**: {case}").unwrap_or_default();
         }
-        write!(text, "\n{}\n\n```toml\n{}```\n", self.why, self.example).unwrap_or_default();
+        writeln!(text, "\n{}", self.why).unwrap_or_default();
+        if !self.example.is_empty() {
+            write!(text, "\n```toml\n{}```\n", self.example).unwrap_or_default();
+        }
         text
     }
 }

@@ -63,7 +63,7 @@ const COSTS: &[Cost] = &[
     Cost {
         level: Level::Warning,
         fields: &[Field::FlowDirection],
-        cost: "which end recorded a flow inside the VPC is known from the inventory alone: without it an attempt seen at its source is judged a breach",
+        cost: "which end recorded a flow inside the VPC is known from the inventory alone, and where that is silent an attempt seen at its source is judged a breach",
     },
     Cost {
         level: Level::Warning,

@@ -111,12 +111,18 @@ fn overridden(view: &View<'_>, grant: &Grant<'_>, mine: &[&Way<'_, '_>], found: 
     }
     for (name, ways) in by_invariant {
         let Some(invariant) = ways.first().and_then(|way| banned_by(way)) else { continue };
+        // Where `any` means the internet as well, addresses that hardly occur are not worth naming.
+        let rare = |way: &&Way<'_, '_>| {
+            let rare = [ZoneId::SPECIAL, ZoneId::PRIVATE_UNKNOWN];
+            rare.contains(&way.client.primary) || rare.contains(&way.server.primary)
+        };
+        let only_rare = ways.iter().copied().all(|way| rare(&way));
         let mut pairs: Vec<String> = Vec::new();
         let mut lint = Lint::new("L14", Level::Warning, &grant.rule.place, String::new())
             .hint(format!("narrow the rule to what `{name}` leaves: the security group permits what must not be"))
             .related(&invariant.place, "the invariant wins");
         let mut partners: Vec<String> = Vec::new();
-        for way in &ways {
+        for way in ways.iter().copied().filter(|way| only_rare || !rare(way)) {
             let pair = way.zones(view.map);
             if !pairs.contains(&pair) {
                 pairs.push(pair);

@@ -176,8 +176,9 @@ fn wide(grant: &Grant<'_>, found: &mut Vec<Lint>) {
     let level = if rule.exposure_accepted { Level::Note } else { Level::Warning };
     let message = format!("rule `{}` permits {what}", rule.id);
     found.push(
-        Lint::new("L10", level, &rule.place, message)
-            .hint(format!("name the ports that are used; above {WIDE} the rule also cannot tell client from server")),
+        Lint::new("L10", level, &rule.place, message).hint(format!(
+            "name the ports that are used; a rule of more than {WIDE} also cannot tell client from server"
+        )),
     );
 }
 
