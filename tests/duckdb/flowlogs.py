@@ -91,7 +91,7 @@ def record_of(line, columns=None):
             record[column] = token
         else:
             extra[column] = token
-    record["extra"] = extra
+    record["extra"] = extra or None
     return record
 
 

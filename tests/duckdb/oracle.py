@@ -467,12 +467,12 @@ def answer(**known):
 def judge(boundary, record):
     """The columns of `COLUMNS` and `BESIDE` for one record; `boundary` is None where the lake is made without a map."""
     status = record.get("log_status")
-    if boundary is None:
-        return answer(verdict={"NODATA": "nodata", "SKIPDATA": "gap"}.get(status))
     if status == "NODATA":
         return answer(verdict="nodata", reason="quiet", severity="info")
     if status == "SKIPDATA":
         return answer(verdict="gap", reason="skipped", severity="medium")
+    if boundary is None:
+        return answer()
     if any(record.get(name) is None for name in ("srcaddr", "dstaddr", "protocol", "action")):
         return answer(verdict="unmapped", reason="fields-missing", severity="low")
     source = record["srcaddr"] if record.get("pkt_srcaddr") is None else record["pkt_srcaddr"]
