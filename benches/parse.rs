@@ -82,7 +82,9 @@ fn with_both_rates(
     bytes: usize,
     mut work: impl FnMut() -> usize,
 ) {
-    for (unit, throughput) in [("records", Throughput::Elements(RECORDS as u64)), ("bytes", Throughput::Bytes(bytes as u64))] {
+    for (unit, throughput) in
+        [("records", Throughput::Elements(RECORDS as u64)), ("bytes", Throughput::Bytes(bytes as u64))]
+    {
         group.throughput(throughput);
         group.bench_function(format!("{name}/{unit}"), |bencher| bencher.iter(&mut work));
     }
