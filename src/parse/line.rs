@@ -1,6 +1,5 @@
 //! One line to one record.
 
-
 use super::leaf::{Mistake, Read, Value, Values, address, integer, is_blank, value};
 use crate::record::{Action, Column, Field, FieldType, FlowRecord, LogFormat, LogStatus, ParseError, ParseErrorKind};
 
