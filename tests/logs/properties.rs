@@ -172,7 +172,8 @@ proptest! {
         let (whole, result) = read_with(&packed, usize::MAX, options.clone());
         prop_assume!(result.is_ok());
         let (part, result) = read_with(&packed[..cut.index(packed.len())], usize::MAX, options);
-        prop_assert!(result.is_err() || cut.index(packed.len()) == 0);
+        // one byte is not yet gzip
+        prop_assert!(result.is_err() || cut.index(packed.len()) < 2);
         prop_assert!(whole.records.starts_with(&part.records));
     }
 }
