@@ -1,1 +1,7 @@
-fn main() {}
+//! The `flowbound` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flowbound::cli::run(std::env::args_os()).into()
+}

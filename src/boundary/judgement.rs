@@ -85,3 +85,13 @@ pub enum Credit {
         ingress: Option<u16>,
     },
 }
+
+impl Reason {
+    /// The reason's text where it needs no name of the map.
+    pub const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::Rejected { .. } | Self::Missing { .. } => None,
+        }
+    }
+}

@@ -5,8 +5,13 @@ mod judgement;
 mod lint;
 mod load;
 pub mod model;
+mod report;
 mod values;
 
+pub use evaluate::{Boundary, Explanation, Fact, Grant, Policy, Selection};
 pub use judgement::{Credit, Judgement, Missing, Path, Reason};
+pub use lint::{EXAMPLE_MAP, LINTS, Lint, LintInfo, Traffic, ZoneTraffic, lint, lints_markdown};
+pub use load::{MapProblems, Problem, Related, load_map, map_schema, parse_map};
 pub use model::{BoundaryMap, ZoneId};
+pub use report::{Level, Report, line_column, render};
 pub use values::{Confidence, Orientation, OrientedBy, Severity, Side, Verdict};

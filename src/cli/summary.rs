@@ -1,0 +1,206 @@
+//! The summary of a replay: a screen for a person, or one JSON object.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::boundary::Severity;
+use crate::pipeline::{AlertLine, Summary};
+
+/// Alerts that the screen shows.
+const TOP: usize = 8;
+
+struct Style {
+    color: bool,
+}
+
+impl Style {
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn severity(&self, severity: Severity) -> String {
+        let text = format!("{severity:<8}");
+        match severity {
+            Severity::Critical => self.paint("1;31", &text),
+            Severity::High => self.paint("31", &text),
+            Severity::Medium => self.paint("33", &text),
+            Severity::Low | Severity::Info => text,
+        }
+    }
+}
+
+/// The screen.
+pub(super) fn render_text(summary: &Summary, lake: &str, color: bool) -> String {
+    let style = Style { color };
+    let mut text = String::new();
+    // writing to a String cannot fail
+    let _infallible = write_text(&mut text, summary, lake, &style);
+    text
+}
+
+fn write_text(out: &mut String, summary: &Summary, lake: &str, style: &Style) -> std::fmt::Result {
+    let seconds = summary.elapsed.as_secs_f64();
+    if summary.objects == 0 {
+        writeln!(out, "Nothing new: the lake has all {} of the input already.", plural(summary.known, "file"))?;
+    } else {
+        let known = match summary.known {
+            0 => String::new(),
+            known => format!(" ({} were in the lake already)", grouped(known.into())),
+        };
+        writeln!(
+            out,
+            "Replayed {} of {}{known} in {seconds:.1} s: {} records/s, {}/s of log text",
+            style.bold(&plural(summary.lines, "record")),
+            plural(summary.objects, "file"),
+            grouped(rate(summary.lines.into(), seconds)),
+            bytes(rate(summary.decoded_bytes.into(), seconds)),
+        )?;
+        writeln!(out)?;
+        write_records(out, summary)?;
+    }
+    for fault in &summary.faults {
+        writeln!(
+            out,
+            "{} {}: {} ({} before the fault kept)",
+            style.paint("31", "unreadable"),
+            fault.uri,
+            fault.fault,
+            plural(fault.lines, "line")
+        )?;
+    }
+    write_alerts(out, &summary.alerts, style)?;
+    writeln!(out)?;
+    writeln!(
+        out,
+        "Lake      {lake}{}",
+        if summary.files == 0 { String::new() } else { format!(" ({} written)", plural(summary.files, "file")) }
+    )?;
+    let quoted = lake.replace('\'', "''");
+    writeln!(
+        out,
+        "Look at   duckdb -cmd \"SET VARIABLE lake = '{quoted}'\" -cmd \".read queries/views.sql\" -f queries/alerts_overview.sql"
+    )
+}
+
+fn write_records(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    writeln!(
+        out,
+        "Traffic   {} packets, {} of traffic in {} rows",
+        grouped(summary.packets),
+        bytes(summary.bytes),
+        grouped(summary.rows.into())
+    )?;
+    let mut label = "Verdicts";
+    for (verdict, count) in &summary.verdicts {
+        let share = *count as f64 * 100.0 / summary.rows.max(1) as f64;
+        writeln!(out, "{label:<9} {verdict:<10} {:>14}  {share:>5.1} %", grouped((*count).into()))?;
+        label = "";
+    }
+    let mut label = "Not read";
+    for (reason, count) in &summary.quarantined {
+        writeln!(out, "{label:<9} {reason:<12} {:>12}  (in quarantine)", grouped((*count).into()))?;
+        label = "";
+    }
+    Ok(())
+}
+
+fn write_alerts(out: &mut String, alerts: &[AlertLine], style: &Style) -> std::fmt::Result {
+    writeln!(out)?;
+    if alerts.is_empty() {
+        return writeln!(out, "Alerts    none new");
+    }
+    let mut by_severity: Vec<&AlertLine> = alerts.iter().filter(|alert| alert.status != "closed").collect();
+    by_severity.sort_by(|a, b| b.severity.cmp(&a.severity).then(b.flows.cmp(&a.flows)));
+    let counts: Vec<String> = Severity::ALL
+        .iter()
+        .rev()
+        .map(|severity| (severity, alerts.iter().filter(|alert| alert.severity == *severity).count()))
+        .filter(|(_, count)| *count > 0)
+        .map(|(severity, count)| format!("{count} {severity}"))
+        .collect();
+    writeln!(out, "Alerts    {} new or changed: {}", style.bold(&alerts.len().to_string()), counts.join(", "))?;
+    for alert in by_severity.iter().take(TOP) {
+        let hour = alert.window_start.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let hour = hour.map_or("no time".to_owned(), |hour| hour.strftime("%Y-%m-%d %H:%M").to_string());
+        writeln!(out, "  {} {:<9} {hour}  {}", style.severity(alert.severity), alert.detector, alert.title)?;
+    }
+    if by_severity.len() > TOP {
+        writeln!(out, "  … and {} more", by_severity.len() - TOP)?;
+    }
+    Ok(())
+}
+
+/// The summary as a JSON object; sums are text, since they may pass what JSON readers hold.
+pub(super) fn render_json(summary: &Summary, lake: &str) -> String {
+    json!({
+        "lake": lake,
+        "objects": summary.objects,
+        "known_objects": summary.known,
+        "lines": summary.lines,
+        "rows": summary.rows,
+        "quarantined": summary.quarantined_lines(),
+        "quarantined_by_reason": summary.quarantined,
+        "verdicts": summary.verdicts,
+        "packets": summary.packets.to_string(),
+        "bytes": summary.bytes.to_string(),
+        "read_bytes": summary.read_bytes,
+        "decoded_bytes": summary.decoded_bytes,
+        "alerts": summary.alerts,
+        "faults": summary.faults,
+        "files": summary.files,
+        "seconds": summary.elapsed.as_secs_f64(),
+    })
+    .to_string()
+}
+
+fn rate(amount: u128, seconds: f64) -> u128 {
+    (amount as f64 / seconds.max(1e-3)) as u128
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(count.into()), if count == 1 { "" } else { "s" })
+}
+
+/// `1,234,567`.
+fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1.2 GB`, in powers of 1000 as network people count.
+fn bytes(number: u128) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = number as f64;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{number} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(999_960), "1.0 MB");
+        assert_eq!(bytes(1_500_000_000), "1.5 GB");
+    }
+}

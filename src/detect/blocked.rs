@@ -1,0 +1,39 @@
+//! `blocked`: attempts on a protected service, all of them refused.
+//!
+//! Key: rule or reason, server, port, protocol; whoever tries shares one alert. Window: an hour. Counts: every record
+//! with verdict `blocked` whose server stands in a protected zone (tag `data`, or named by a no-inbound, only-from or
+//! isolated invariant).
+
+use super::detector::{Detector, count, server};
+use super::tally::{Key, Seen, Tally};
+use crate::boundary::Verdict;
+
+pub(super) struct Blocked;
+
+impl Detector for Blocked {
+    fn name(&self) -> &'static str {
+        "blocked"
+    }
+
+    fn verdict(&self) -> Verdict {
+        Verdict::Blocked
+    }
+
+    fn counts(&self, seen: &Seen<'_, '_>) -> bool {
+        seen.judgement.path.is_some()
+            && seen
+                .judgement
+                .zones
+                .zip(seen.boundary)
+                .is_some_and(|((_, server), boundary)| boundary.is_protected(server))
+    }
+
+    fn by_client(&self) -> bool {
+        false
+    }
+
+    fn title(&self, key: &Key, tally: &Tally) -> String {
+        let (conversations, ..) = tally.counted_once();
+        format!("{} on {} blocked by {}", count(conversations, "attempt"), server(key), key.cause())
+    }
+}

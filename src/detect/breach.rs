@@ -1,0 +1,31 @@
+//! `breach`: traffic that the map does not allow was accepted.
+//!
+//! Key: rule or reason, client, server, port, protocol. Window: an hour. Counts: every record with verdict `breach`.
+
+use super::detector::{Detector, client, server};
+use super::tally::{Key, Seen, Tally};
+use crate::boundary::Verdict;
+
+pub(super) struct Breach;
+
+impl Detector for Breach {
+    fn name(&self) -> &'static str {
+        "breach"
+    }
+
+    fn verdict(&self) -> Verdict {
+        Verdict::Breach
+    }
+
+    fn counts(&self, _: &Seen<'_, '_>) -> bool {
+        true
+    }
+
+    fn title(&self, key: &Key, _: &Tally) -> String {
+        let why = match &key.rule {
+            Some(rule) => format!("which {rule} forbids"),
+            None => format!("which no rule allows ({})", key.cause()),
+        };
+        format!("{} was let through to {}, {why}", client(key), server(key))
+    }
+}

@@ -1,0 +1,55 @@
+//! What a detector is.
+
+use super::tally::{Key, Seen, Tally};
+use crate::boundary::Verdict;
+
+/// One question to the judged records. Stateless: its state is the tallies that the engine keeps per key and window.
+pub trait Detector: Sync {
+    /// The name in the column `detector`; part of every alert's id.
+    fn name(&self) -> &'static str;
+
+    /// Raised when the definition changes, so that ids change with it.
+    fn version(&self) -> u32 {
+        1
+    }
+
+    /// The one verdict whose records it counts.
+    fn verdict(&self) -> Verdict;
+
+    /// Whether it counts a record that has this verdict.
+    fn counts(&self, seen: &Seen<'_, '_>) -> bool;
+
+    /// Whether each client has an alert of its own.
+    fn by_client(&self) -> bool {
+        true
+    }
+
+    /// What happened, in one sentence.
+    fn title(&self, key: &Key, tally: &Tally) -> String;
+}
+
+/// `rds 10.0.100.20:5432/tcp`, or what of it is known.
+pub(super) fn server(key: &Key) -> String {
+    let address = key.server_addr.as_deref().unwrap_or("an unknown server");
+    let zone = key.server_zone.as_deref().map_or(String::new(), |zone| format!("{zone} "));
+    let protocol = match key.protocol {
+        Some(1 | 58) => return format!("{zone}{address} by ICMP"),
+        Some(6) => "tcp".to_owned(),
+        Some(17) => "udp".to_owned(),
+        Some(other) => return format!("{zone}{address} by protocol {other}"),
+        None => return format!("{zone}{address}"),
+    };
+    let bracketed = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    format!("{zone}{bracketed}:{}/{protocol}", key.server_port.unwrap_or(0))
+}
+
+/// `bastion 10.0.10.5`.
+pub(super) fn client(key: &Key) -> String {
+    let address = key.client_addr.as_deref().unwrap_or("somebody");
+    key.client_zone.as_deref().map_or(address.to_owned(), |zone| format!("{zone} {address}"))
+}
+
+/// `3 flows`.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,27 @@
+//! `log-gap`: AWS skipped records (SKIPDATA), each of which may stand for many flows.
+//!
+//! Key: the reason. Window: an hour. Counts: every record with verdict `gap`. Works without a map.
+
+use super::detector::{Detector, count};
+use super::tally::{Key, Seen, Tally};
+use crate::boundary::Verdict;
+
+pub(super) struct LogGap;
+
+impl Detector for LogGap {
+    fn name(&self) -> &'static str {
+        "log-gap"
+    }
+
+    fn verdict(&self) -> Verdict {
+        Verdict::Gap
+    }
+
+    fn counts(&self, _: &Seen<'_, '_>) -> bool {
+        true
+    }
+
+    fn title(&self, _: &Key, tally: &Tally) -> String {
+        format!("flow logs have gaps: AWS skipped data {}", count(tally.flows, "time"))
+    }
+}

@@ -1,0 +1,194 @@
+//! Detection over whole inputs: any cut of them gives the same findings.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::boundary::{Boundary, Selection, Severity, parse_map};
+use crate::parse::parse_line;
+use crate::record::{FlowRecord, LogFormat};
+
+const MAP: &str = r#"
+version = 1
+name = "small"
+[vpc.main]
+id = "vpc-1"
+cidrs = ["10.0.0.0/16"]
+[zone.app]
+cidrs = ["10.0.1.0/24"]
+[zone.db]
+cidrs = ["10.0.2.0/24"]
+tags = ["data"]
+[service.postgresql]
+tcp = ["5432"]
+[[rule]]
+id = "app-db"
+from = ["app"]
+to = ["db"]
+service = ["postgresql"]
+severity = "critical"
+"#;
+
+const FORMAT: &str =
+    "vpc-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status tcp-flags";
+
+/// One line of [`FORMAT`].
+#[derive(Debug, Clone)]
+struct Line(String);
+
+fn line(eni: &str, flow: &str, packets: u64, end: i64, action: &str) -> Line {
+    Line(format!("vpc-1 {eni} {flow} {packets} {} {} {end} {action} OK 2", packets * 100, end - 50))
+}
+
+fn boundary() -> Boundary {
+    Boundary::new(parse_map("small.toml", MAP).unwrap(), &Selection::default())
+}
+
+fn gather(boundary: &Boundary, lines: &[(usize, Line)]) -> BTreeMap<Key, Tally> {
+    let format: LogFormat = FORMAT.parse().unwrap();
+    let mut tallies = Tallies::default();
+    for (number, Line(text)) in lines {
+        let mut record = FlowRecord::default();
+        parse_line(text.as_bytes(), &format, &mut record).unwrap();
+        let judgement = boundary.judge(&record);
+        let line = i64::try_from(*number).unwrap();
+        tallies.observe(&Seen {
+            record: &record,
+            judgement: &judgement,
+            boundary: Some(boundary),
+            source: "file:///x",
+            line,
+        });
+    }
+    tallies.take()
+}
+
+fn findings(tallies: &BTreeMap<Key, Tally>) -> Vec<Finding> {
+    tallies.iter().map(|(key, tally)| Finding::new(detector(&key.detector).unwrap(), key, tally)).collect()
+}
+
+fn all(lines: Vec<Line>) -> Vec<Finding> {
+    findings(&gather(&boundary(), &lines.into_iter().enumerate().collect::<Vec<_>>()))
+}
+
+const HOUR: i64 = 1_790_640_000;
+
+#[test]
+fn one_alert_per_key_and_window_never_one_per_record() {
+    let probe = |end| line("eni-db", "203.0.113.7 10.0.2.9 40000 5432 6", 1, end, "REJECT");
+    let found = all(vec![probe(HOUR), probe(HOUR + 3599), probe(HOUR + 3600)]);
+    let windows: Vec<_> = found.iter().map(|finding| (finding.detector, finding.window_start, finding.flows)).collect();
+    assert_eq!(windows, [("blocked", Some(HOUR * 1000), 2), ("blocked", Some((HOUR + 3600) * 1000), 1)]);
+    assert_ne!(found[0].alert_id, found[1].alert_id);
+    assert_eq!(found[0].alert_id.len(), 32);
+    assert!(found[0].alert_id.bytes().all(|b| b.is_ascii_hexdigit()));
+}
+
+#[test]
+fn copies_of_both_interfaces_count_once() {
+    let flow = "10.0.2.9 10.0.1.5 40000 22 6";
+    let found = all(vec![
+        line("eni-db", flow, 10, HOUR + 50, "ACCEPT"),
+        line("eni-app", flow, 10, HOUR + 55, "ACCEPT"),
+        // the interface that saw more counts
+        line("eni-app", flow, 3, HOUR + 115, "ACCEPT"),
+    ]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].flows, found[0].conversations, found[0].packets, found[0].bytes), (3, 1, 13, 1300));
+}
+
+#[test]
+fn blocked_asks_what_was_tried_not_who_tried() {
+    let probe = |client: &str| line("eni-db", &format!("{client} 10.0.2.9 40000 5432 6"), 1, HOUR, "REJECT");
+    let found = all(vec![probe("203.0.113.7"), probe("203.0.113.8"), probe("198.51.100.1")]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].detector, found[0].conversations, &found[0].client_addr), ("blocked", 3, &None));
+    assert_eq!(found[0].title, "3 attempts on db 10.0.2.9:5432/tcp blocked by no-ingress:db");
+    // an unprotected zone has no such alert
+    assert!(all(vec![line("eni-app", "203.0.113.7 10.0.1.5 40000 22 6", 1, HOUR, "REJECT")]).is_empty());
+}
+
+#[test]
+fn an_outage_carries_the_severity_of_its_rule() {
+    let found = all(vec![line("eni-db", "10.0.1.5 10.0.2.9 40000 5432 6", 4, HOUR, "REJECT")]);
+    assert_eq!((found[0].detector, found[0].severity), ("outage", Severity::Critical));
+    assert_eq!(found[0].rule.as_deref(), Some("app-db"));
+}
+
+#[test]
+fn an_unknown_vpc_and_a_gap_are_told() {
+    let foreign = line("eni-x", "10.9.0.1 10.9.0.2 40000 22 6", 1, HOUR, "ACCEPT").0.replace("vpc-1", "vpc-2");
+    let gap = format!("vpc-1 eni-db - - - - - - - {HOUR} {HOUR} - SKIPDATA -");
+    let found = all(vec![Line(foreign), Line(gap)]);
+    let names: Vec<_> = found.iter().map(|finding| finding.detector).collect();
+    assert_eq!(names, ["log-gap", "unmapped"]);
+}
+
+#[test]
+fn evidence_is_the_earliest_ten() {
+    let lines: Vec<Line> =
+        (0..40).rev().map(|i| line("eni-db", "10.0.2.9 10.0.1.5 40000 22 6", 1, HOUR + 60 + i, "ACCEPT")).collect();
+    let found = all(lines);
+    let starts: Vec<_> = found[0].evidence.iter().map(|row| row.start.unwrap() / 1000).collect();
+    assert_eq!(starts, (HOUR + 10..HOUR + 20).collect::<Vec<_>>());
+}
+
+#[test]
+fn ids_tell_detectors_keys_and_windows_apart() {
+    let lines = ["203.0.113.7 10.0.2.9 1 5432 6", "203.0.113.7 10.0.2.9 1 22 6", "203.0.113.7 10.0.2.10 1 22 6"]
+        .into_iter()
+        .flat_map(|flow| ["ACCEPT", "REJECT"].map(|action| line("eni-db", flow, 9, HOUR, action)))
+        .collect();
+    let found = all(lines);
+    let ids: std::collections::BTreeSet<_> = found.iter().map(|finding| &finding.alert_id).collect();
+    assert_eq!((found.len(), ids.len()), (6, 6));
+}
+
+fn any_line() -> impl Strategy<Value = Line> {
+    let address = prop::sample::select(vec!["10.0.1.5", "10.0.2.9", "203.0.113.7", "2001:db8::1"]);
+    (
+        prop::sample::select(vec!["eni-a", "eni-b"]),
+        address.clone(),
+        address,
+        prop::sample::select(vec![22u16, 5432, 40000]),
+        1u64..50,
+        0i64..3,
+        prop::bool::ANY,
+    )
+        .prop_map(|(eni, from, to, port, packets, hour, accept)| {
+            let action = if accept { "ACCEPT" } else { "REJECT" };
+            line(eni, &format!("{from} {to} 41000 {port} 6"), packets, HOUR + hour * 3600 + 100, action)
+        })
+}
+
+proptest! {
+    /// I7, I8: whatever the order and the cut, and whether what was gathered was stored between, the findings agree.
+    #[test]
+    fn any_cut_gives_the_same_findings(
+        lines in prop::collection::vec(any_line(), 1..60),
+        order in any::<u64>(),
+        parts in 1usize..5,
+    ) {
+        let boundary = boundary();
+        let lines: Vec<(usize, Line)> = lines.into_iter().enumerate().collect();
+        let whole = findings(&gather(&boundary, &lines));
+
+        let mut shuffled = lines;
+        shuffled.sort_by_key(|(number, _)| (*number as u64 + 1).wrapping_mul(order | 1));
+        let mut merged: BTreeMap<Key, Tally> = BTreeMap::new();
+        for part in shuffled.chunks(shuffled.len().div_ceil(parts)) {
+            for stored in gather(&boundary, part) {
+                let text = serde_json::to_vec(&stored).unwrap();
+                let (key, tally): (Key, Tally) = serde_json::from_slice(&text).unwrap();
+                match merged.get_mut(&key) {
+                    Some(have) => have.merge(tally),
+                    None => { merged.insert(key, tally); }
+                }
+            }
+        }
+        prop_assert_eq!(&findings(&merged), &whole);
+        let digests = |findings: &[Finding]| findings.iter().map(Finding::digest).collect::<Vec<_>>();
+        prop_assert_eq!(digests(&findings(&merged)), digests(&whole));
+    }
+}

@@ -1,0 +1,226 @@
+//! A lake in a local folder.
+//!
+//! Durability: a staged file is synced before its commit is created, a commit is written beside its name, synced
+//! and linked to it (`link` fails if the name is taken: that is the compare-and-set), and each folder is synced
+//! after a name in it changed. So after a power cut a commit that exists names only files that exist.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::store::{StagedFile, Store};
+
+/// A folder as a [`Store`].
+#[derive(Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+    place: String,
+    temporary: AtomicU64,
+}
+
+impl LocalStore {
+    /// The lake in this folder, which is made if it is not there.
+    pub fn create(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
+        Ok(Self { root: root.to_owned(), place: root.display().to_string(), temporary: AtomicU64::new(0) })
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Takes the lake for one writing process. The lock goes with the process, however that ends.
+    pub fn lock(&self) -> io::Result<Option<File>> {
+        let path = self.at("_flowbound/lock");
+        make_parent(&path)?;
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn make_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+impl Store for LocalStore {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    async fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.at(path)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create(&self, path: &str, bytes: &[u8]) -> io::Result<bool> {
+        let target = self.at(path);
+        make_parent(&target)?;
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = target.with_extension(format!("{}-{number}.tmp", std::process::id()));
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        let linked = fs::hard_link(&temporary, &target);
+        fs::remove_file(&temporary)?;
+        match linked {
+            Ok(()) => sync_parent(&target).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.at(folder)];
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                let path = entry.path();
+                if entry.file_type()?.is_dir() {
+                    folders.push(path);
+                } else if let Some(relative) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) {
+                    found.push(relative.replace(std::path::MAIN_SEPARATOR, "/"));
+                }
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    async fn publish(&self, staged: &str, path: &str) -> io::Result<()> {
+        let (staged, target) = (self.at(staged), self.at(path));
+        make_parent(&target)?;
+        match fs::rename(&staged, &target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => Ok(()),
+            Ok(()) => sync_parent(&target),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete(&self, path: &str) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.at(path)))
+    }
+
+    async fn delete_all(&self, folder: &str) -> io::Result<()> {
+        absent_is_fine(fs::remove_dir_all(self.at(folder)))
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn BufRead + Send>> {
+        Ok(Box::new(BufReader::new(File::open(self.at(path))?)))
+    }
+
+    fn stage(&self, path: &str) -> io::Result<Box<dyn StagedFile>> {
+        let path = self.at(path);
+        make_parent(&path)?;
+        Ok(Box::new(LocalFile { file: BufWriter::with_capacity(1 << 18, File::create(path)?), length: 0 }))
+    }
+
+    fn scratch(&self, path: &str) -> io::Result<PathBuf> {
+        let path = self.at(path);
+        fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+}
+
+struct LocalFile {
+    file: BufWriter<File>,
+    length: u64,
+}
+
+impl Write for LocalFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl StagedFile for LocalFile {
+    fn finish(mut self: Box<Self>) -> io::Result<u64> {
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        Ok(self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn one_of_many_creators_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(folder.path()).unwrap();
+        let winners: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8u8)
+                .map(|i| {
+                    let store = &store;
+                    scope.spawn(move || usize::from(block_on(store.create("a/b.json", &[i; 4096])).unwrap()))
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(winners, 1);
+        let bytes = block_on(store.read("a/b.json")).unwrap().unwrap();
+        assert!(bytes.len() == 4096 && bytes.iter().all(|b| *b == bytes[0]), "whole, and one writer's");
+        assert_eq!(block_on(store.list("a")).unwrap(), ["a/b.json"], "no temporary file is left");
+    }
+
+    #[test]
+    fn publishing_twice_is_publishing_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(folder.path()).unwrap();
+        let mut staged = store.stage("s/1").unwrap();
+        staged.write_all(b"rows").unwrap();
+        assert_eq!(staged.finish().unwrap(), 4);
+        for _ in 0..2 {
+            block_on(store.publish("s/1", "flows/x/1.parquet")).unwrap();
+        }
+        assert_eq!(block_on(store.read("flows/x/1.parquet")).unwrap().unwrap(), b"rows");
+        assert!(block_on(store.publish("s/2", "flows/x/2.parquet")).is_err(), "lost staging is no success");
+        block_on(store.delete("nothing")).unwrap();
+        block_on(store.delete_all("nothing")).unwrap();
+    }
+
+    #[test]
+    fn a_lake_has_one_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(folder.path()).unwrap();
+        let held = store.lock().unwrap();
+        assert!(held.is_some());
+        assert!(LocalStore::create(folder.path()).unwrap().lock().unwrap().is_none());
+        drop(held);
+        assert!(store.lock().unwrap().is_some());
+    }
+}

@@ -1,0 +1,35 @@
+//! The lake: Arrow columns, Parquet files, partitions, and the chain of commits that makes them visible.
+
+mod alert_table;
+mod alert_writer;
+mod chain;
+mod columns;
+mod commit;
+mod error;
+mod flow_writer;
+mod local;
+mod parquet_file;
+mod partition;
+mod quarantine;
+pub mod schema;
+mod state;
+mod store;
+mod unit;
+
+pub use alert_table::{AlertRow, AlertStatus};
+pub use alert_writer::AlertWriter;
+pub use chain::Chain;
+pub use columns::FlowColumns;
+pub use commit::{Commit, CommitKind, FileEntry, MapIdentity, ObjectEntry};
+pub use error::LakeError;
+pub use flow_writer::{Conserved, FileLimits, FlowWriter};
+pub use local::LocalStore;
+pub use parquet_file::{Origin, Staged, writer_properties};
+pub use partition::{Day, Hour};
+pub use quarantine::{Quarantine, append_quarantine};
+pub use state::{StateEntry, StateReader, StateWriter};
+pub use store::{StagedFile, Store};
+pub use unit::Unit;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! Where a row lies: `date=2026-11-21/hour=02`, by the UTC start of its record.
+
+use std::fmt;
+
+const HOUR: i64 = 3_600_000;
+/// Hive's word for "no value"; DuckDB reads it as NULL.
+const NONE: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// A Hive partition of the table `flows`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hour(
+    /// Hours since 1970, or `None` for rows without a start.
+    Option<i64>,
+);
+
+impl Hour {
+    /// The partition of a row that starts then (milliseconds since 1970).
+    pub fn of(start: Option<i64>) -> Self {
+        Self(start.map(|start| start.div_euclid(HOUR)))
+    }
+}
+
+impl fmt::Display for Hour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(hours) => {
+                let day = Day::of(Some(hours * HOUR));
+                write!(f, "{day}/hour={:02}", hours.rem_euclid(24))
+            }
+            // both levels, or DuckDB refuses to read the lake as one table
+            None => write!(f, "date={NONE}/hour={NONE}"),
+        }
+    }
+}
+
+/// A Hive partition of the table `alerts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Day(
+    /// Days since 1970, or `None` for alerts without a window.
+    Option<i64>,
+);
+
+impl Day {
+    /// The partition of this moment (milliseconds since 1970).
+    pub fn of(moment: Option<i64>) -> Self {
+        Self(moment.map(|moment| moment.div_euclid(24 * HOUR)))
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day = |days: i64| jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(days).ok()?).ok();
+        match self.0.and_then(day) {
+            Some(day) => write!(f, "date={day}"),
+            None => write!(f, "date={NONE}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_lie_by_their_utc_start() {
+        assert_eq!(Hour::of(Some(1_609_459_200_000)).to_string(), "date=2021-01-01/hour=00");
+        assert_eq!(Hour::of(Some(1_609_459_199_999)).to_string(), "date=2020-12-31/hour=23");
+        assert_eq!(Hour::of(Some(0)).to_string(), "date=1970-01-01/hour=00");
+        assert_eq!(Hour::of(None).to_string(), "date=__HIVE_DEFAULT_PARTITION__/hour=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(Hour::of(Some(253_402_300_799_999)).to_string(), "date=9999-12-31/hour=23");
+    }
+}

@@ -1,0 +1,171 @@
+//! What the detectors gathered, kept with the commits until every window is closed, and after.
+//!
+//! A state file holds entries of one day's windows, one JSON object a line, in the order of their keys. So all files
+//! of a day are merged by reading them side by side, whatever their number, in memory for one key.
+
+use std::collections::BTreeMap;
+use std::collections::binary_heap::{BinaryHeap, PeekMut};
+use std::io::{BufRead, Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{LakeError, io_error};
+use super::parquet_file::Staged;
+use super::partition::Day;
+use super::store::{StagedFile, Store};
+use crate::detect::{Key, Tally};
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateEntry {
+    /// What one worker gathered in one unit of work.
+    Tally(Tally),
+    /// An alert of the key is in the lake.
+    Emitted {
+        /// Its revision.
+        revision: i32,
+        /// Digest of its content.
+        digest: String,
+        /// It withdrew the alert.
+        withdrawn: bool,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    key: Key,
+    entry: StateEntry,
+}
+
+/// The folder of a day's state files.
+pub(super) fn state_folder(day: Day) -> String {
+    format!("_flowbound/state/{day}")
+}
+
+/// Writes state files: one for each day, from entries in the order of their keys.
+pub struct StateWriter<'s, S: Store> {
+    store: &'s S,
+    folder: String,
+    open: Option<(Day, String, Box<dyn StagedFile>, u64)>,
+    done: Vec<Staged>,
+}
+
+impl<'s, S: Store> StateWriter<'s, S> {
+    /// A writer that stages its files in this folder, under names that begin so.
+    pub fn new(store: &'s S, folder: String) -> Self {
+        Self { store, folder, open: None, done: Vec::new() }
+    }
+
+    /// Adds an entry; its key must not be before the last one's.
+    pub fn push(&mut self, key: Key, entry: StateEntry) -> Result<(), LakeError> {
+        let day = Day::of(key.window.0);
+        if self.open.as_ref().is_none_or(|(open, ..)| *open != day) {
+            self.close()?;
+            let path = format!("{}-{}.ndjson", self.folder, self.done.len() + 1);
+            let file = self.store.stage(&path).map_err(io_error("create", &path))?;
+            self.open = Some((day, path, file, 0));
+        }
+        let Some((_, path, file, lines)) = &mut self.open else { return Ok(()) };
+        let mut line = serde_json::to_vec(&Line { key, entry }).unwrap_or_default();
+        line.push(b'\n');
+        file.write_all(&line).map_err(io_error("write", path))?;
+        *lines += 1;
+        Ok(())
+    }
+
+    /// Adds everything that a worker gathered.
+    pub fn push_all(&mut self, tallies: BTreeMap<Key, Tally>) -> Result<(), LakeError> {
+        tallies.into_iter().try_for_each(|(key, tally)| self.push(key, StateEntry::Tally(tally)))
+    }
+
+    fn close(&mut self) -> Result<(), LakeError> {
+        if let Some((day, path, file, rows)) = self.open.take() {
+            let bytes = file.finish().map_err(io_error("write", &path))?;
+            self.done.push(Staged { staged: path, folder: state_folder(day), rows, bytes });
+        }
+        Ok(())
+    }
+
+    /// The files.
+    pub fn finish(mut self) -> Result<Vec<Staged>, LakeError> {
+        self.close()?;
+        Ok(self.done)
+    }
+}
+
+/// Reads state files side by side, in the order of the keys.
+pub struct StateReader {
+    heads: BinaryHeap<Head>,
+}
+
+struct Head {
+    key: Key,
+    entry: StateEntry,
+    path: String,
+    lines: Box<dyn BufRead + Send>,
+}
+
+/// The heap gives the largest first: turned round, the smallest key.
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.key.cmp(&self.key).then_with(|| other.path.cmp(&self.path))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head {}
+
+fn next_line(path: &str, lines: &mut dyn BufRead) -> Result<Option<Line>, LakeError> {
+    let mut text = Vec::new();
+    if lines.read_until(b'\n', &mut text).map_err(io_error("read", path))? == 0 {
+        return Ok(None);
+    }
+    let damaged = |error: serde_json::Error| LakeError::Damaged { path: path.to_owned(), detail: error.to_string() };
+    serde_json::from_slice(&text).map(Some).map_err(damaged)
+}
+
+impl StateReader {
+    /// Opens the files of one day.
+    pub fn open<S: Store>(store: &S, paths: impl IntoIterator<Item = String>) -> Result<Self, LakeError> {
+        let mut heads = BinaryHeap::new();
+        for path in paths {
+            let mut lines = store.open(&path).map_err(io_error("read", &path))?;
+            if let Some(Line { key, entry }) = next_line(&path, &mut lines)? {
+                heads.push(Head { key, entry, path, lines });
+            }
+        }
+        Ok(Self { heads })
+    }
+
+    /// The next key with all of its entries, or `None` at the end.
+    pub fn next_key(&mut self) -> Result<Option<(Key, Vec<StateEntry>)>, LakeError> {
+        let Some(key) = self.heads.peek().map(|head| head.key.clone()) else { return Ok(None) };
+        let mut entries = Vec::new();
+        while let Some(mut head) = self.heads.peek_mut() {
+            if head.key != key {
+                break;
+            }
+            let Head { path, lines, .. } = &mut *head;
+            match next_line(path, lines)? {
+                Some(line) => {
+                    head.key = line.key;
+                    entries.push(std::mem::replace(&mut head.entry, line.entry));
+                }
+                None => entries.push(PeekMut::pop(head).entry),
+            }
+        }
+        Ok(Some((key, entries)))
+    }
+}

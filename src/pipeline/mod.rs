@@ -1,0 +1,12 @@
+//! The way of the data, wired: source -> decode -> parse -> boundary -> lake, and detect beside the lake.
+//! Only this module knows the order.
+
+mod close;
+mod plan;
+mod replay;
+mod summary;
+mod worker;
+
+pub use plan::{MapChange, PlanError};
+pub use replay::{Replay, ReplayError, ReplayOptions};
+pub use summary::{AlertLine, Fault, Summary};

@@ -1,0 +1,187 @@
+//! Replay: input objects into a lake, unit by unit, each one commit; then the windows are closed.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::close::close_windows;
+use super::plan::{MapChange, PlanError, UnitPlan, plan};
+use super::summary::{Fault, Summary};
+use super::worker::{UnitContext, UnitResult, run_unit};
+use crate::boundary::Boundary;
+use crate::lake::{
+    Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit, writer_properties,
+};
+use crate::record::LogFormat;
+use crate::source::file::InputObject;
+use crate::telemetry::Progress;
+
+/// The chain of all replays into a lake.
+const CHAIN: &str = "replay";
+
+/// How to replay.
+#[derive(Debug, Clone)]
+pub struct ReplayOptions {
+    /// The log format where no header says it.
+    pub format: Option<Arc<LogFormat>>,
+    /// Threads that parse, judge and write.
+    pub threads: usize,
+    /// When a file of `flows` is full.
+    pub limits: FileLimits,
+    /// Bytes of input, compressed as it is, after which a unit of work is committed.
+    pub unit_bytes: u64,
+    /// What to do when the lake was written with another map.
+    pub map_change: MapChange,
+}
+
+impl Default for ReplayOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            limits: FileLimits::default(),
+            unit_bytes: 256 << 20,
+            map_change: MapChange::default(),
+        }
+    }
+}
+
+/// Why a replay failed. What was committed before stays, and is not read again by the next run.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It did not start.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// An input.
+    #[error("cannot read {uri}: {source}; nothing of its unit of work was committed")]
+    Unreadable {
+        /// The object.
+        uri: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A replay of input objects into one lake.
+pub struct Replay<'r, S: Store> {
+    /// The lake.
+    pub store: &'r S,
+    /// The map, if there is one.
+    pub boundary: Option<&'r Boundary>,
+    /// How.
+    pub options: ReplayOptions,
+    /// Where to say how far it is.
+    pub progress: Progress,
+}
+
+impl<S: Store> Replay<'_, S> {
+    /// Replays the objects that the lake does not have.
+    ///
+    /// # Errors
+    /// Units that were committed before an error stay committed; the unit at hand leaves nothing behind.
+    pub async fn run(&self, input: Vec<InputObject>) -> Result<Summary, ReplayError> {
+        let started = Instant::now();
+        let mut chain = Chain::open(self.store, CHAIN).await?;
+        let map = self.boundary.map(identity);
+        let plan = plan(&chain, input, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
+        let mut summary = Summary { known: plan.known as u64, ..Summary::default() };
+        for unit in plan.units {
+            self.run_unit(&mut chain, map.as_ref(), unit, &mut summary).await?;
+        }
+        summary.alerts = close_windows(self.store, &mut chain, map).await?;
+        self.progress.clear();
+        summary.elapsed = started.elapsed();
+        Ok(summary)
+    }
+
+    async fn run_unit(
+        &self,
+        chain: &mut Chain<'_, S>,
+        map: Option<&MapIdentity>,
+        planned: UnitPlan,
+        summary: &mut Summary,
+    ) -> Result<(), ReplayError> {
+        let mut unit = Unit::begin(chain, self.store)?;
+        let staging = unit.staging.clone();
+        let context = UnitContext {
+            store: self.store,
+            staging: &staging,
+            boundary: self.boundary,
+            options: &self.options,
+            properties: writer_properties(&Origin::of(map)),
+            objects: &planned.objects,
+            progress: &self.progress,
+        };
+        let result = match run_unit(&context) {
+            Ok(result) => result,
+            Err(error) => {
+                // the next run would clear it too; a full disk is better cleared now
+                let _best_effort = self.store.delete_all(&staging).await;
+                return Err(error);
+            }
+        };
+        let mut commit = Commit::new(chain.next_number(), CommitKind::Data, map.cloned(), &result.conserved);
+        commit.objects = planned.objects.iter().zip(&result.reports).map(entry).collect();
+        commit.verdicts.clone_from(&result.verdicts);
+        for number in &planned.replaces {
+            let replaced = chain.commit(*number).map(|commit| commit.files.as_slice()).unwrap_or_default();
+            // the files without rows that a lake's first commit brings stay
+            let gone = replaced.iter().filter(|file| file.rows > 0).map(|file| file.path.clone());
+            commit.removes.extend(gone);
+        }
+        commit.replaces = planned.replaces;
+        summary.add(&planned.objects, &result, &commit);
+        result.staged.into_iter().for_each(|staged| unit.add(staged));
+        let commit = unit.into_commit(commit);
+        chain.commit_next(commit).await?;
+        Ok(())
+    }
+}
+
+fn identity(boundary: &Boundary) -> MapIdentity {
+    let (map, selected) = (boundary.map(), boundary.selection());
+    MapIdentity {
+        name: map.name.clone(),
+        sha256: map.sha256.clone(),
+        env: selected.env.clone(),
+        mode: selected.mode.clone(),
+    }
+}
+
+fn entry((object, report): (&InputObject, &super::worker::ObjectReport)) -> ObjectEntry {
+    ObjectEntry {
+        uri: object.uri.clone(),
+        identity: object.identity.clone(),
+        lines: report.lines.load(std::sync::atomic::Ordering::Relaxed),
+        quarantined: report.quarantined.load(std::sync::atomic::Ordering::Relaxed),
+        fault: report.fault.get().cloned(),
+    }
+}
+
+impl Summary {
+    fn add(&mut self, objects: &[InputObject], result: &UnitResult, commit: &Commit) {
+        self.objects += objects.len() as u64;
+        self.read_bytes += objects.iter().map(|object| object.size).sum::<u64>();
+        self.decoded_bytes += result.decoded_bytes;
+        self.rows += commit.rows;
+        self.packets += result.conserved.packets;
+        self.bytes += result.conserved.bytes;
+        for object in &commit.objects {
+            self.lines += object.lines;
+            if let Some(fault) = &object.fault {
+                self.faults.push(Fault { uri: object.uri.clone(), fault: fault.clone(), lines: object.lines });
+            }
+        }
+        for (verdict, count) in &result.verdicts {
+            *self.verdicts.entry(verdict.clone()).or_default() += count;
+        }
+        for (reason, count) in &result.reasons {
+            *self.quarantined.entry(reason).or_default() += count;
+        }
+        self.files += result.staged.iter().filter(|staged| staged.folder.starts_with("flows/")).count() as u64;
+    }
+}

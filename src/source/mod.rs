@@ -1,0 +1,3 @@
+//! Where flow logs come from.
+
+pub mod file;

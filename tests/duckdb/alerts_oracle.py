@@ -1,0 +1,104 @@
+"""The alerts of the detectors that need only verdicts, computed a second time from judged records.
+
+One alert per key and tumbling hour of event time (`end`, else `start`). A row is a dict with the columns of `flows`
+and what `lakes.Lake` adds to it: `src`, `dst`, `client_port`, `from_client`.
+"""
+
+from datetime import timedelta
+
+import oracle
+
+HOUR = timedelta(hours=1)
+CONFIDENCES = ["weak", "strong", "certain"]
+
+#: The columns that are compared with the lake's.
+COLUMNS = (
+    "detector severity confidence first_seen last_seen window_start window_end client_zone server_zone client_addr "
+    "server_addr server_port protocol verdict rule reason flows conversations packets bytes"
+).split()
+
+
+def detector_of(row, boundary):
+    """The detector that counts this record, if one does."""
+    verdict = row["verdict"]
+    if verdict in ("breach", "outage"):
+        return verdict
+    if verdict == "blocked" and boundary.protected(row["server_zone"]):
+        return "blocked"
+    if verdict == "unmapped" and row["reason"] == "vpc-not-in-map":
+        return "unmapped"
+    if verdict == "gap":
+        return "log-gap"
+    return None
+
+
+def conversation(row):
+    """The two ends, and whether the packets went to the server; None for a record that tells of no packets.
+
+    A record that the map cannot place is taken as it stands, from client to server.
+    """
+    if row["src"] is None:
+        return None
+    if row["client_addr"] is None:
+        return (row["src"], row["srcport"], row["dst"], row["dstport"], row["protocol"]), True
+    ends = (row["client_addr"], row["client_port"], row["server_addr"], row["server_port"])
+    return (*ends, row["protocol"]), row["from_client"]
+
+
+def counted_once(rows, column):
+    """The packets or bytes of rows that may be copies of two interfaces; see queries/views.sql."""
+    sums = {}
+    for row in rows:
+        leg = conversation(row)
+        if leg is not None:
+            per_interface = sums.setdefault(leg, {})
+            interface = row["interface_id"]
+            per_interface[interface] = per_interface.get(interface, 0) + (row[column] or 0)
+    return sum(max(per_interface.values()) for per_interface in sums.values())
+
+
+def alerts(rows, boundary):
+    """The alerts as dicts with the keys of `COLUMNS`, and `records`: (source, line) of the rows each one counts."""
+    groups = {}
+    for row in rows:
+        detector = detector_of(row, boundary)
+        if detector is None:
+            continue
+        event_time = row["end"] or row["start"]
+        placed = row["client_addr"] is not None
+        by_client = detector != "blocked"
+        key = {
+            "detector": detector,
+            "rule": row["rule"],
+            "cause": row["rule"] or row["reason"],
+            # where VPCs overlap, one address stands in two zones: an alert never mixes two networks
+            "client_zone": row["client_zone"] if placed and by_client else None,
+            "server_zone": row["server_zone"] if placed else None,
+            "client_addr": row["client_addr"] if by_client else None,
+            "server_addr": row["server_addr"],
+            "server_port": row["server_port"],
+            "protocol": row["protocol"] if placed else None,
+            "window_start": event_time and event_time.replace(minute=0, second=0, microsecond=0),
+        }
+        groups.setdefault(tuple(key.items()), []).append(row)
+    return [alert(dict(key), group) for key, group in groups.items()]
+
+
+def alert(key, rows):
+    confidences = [row["confidence"] for row in rows if row["confidence"]]
+    legs = [conversation(row) for row in rows]
+    return {
+        **{name: value for name, value in key.items() if name != "cause"},
+        "window_end": key["window_start"] and key["window_start"] + HOUR,
+        "severity": max((row["severity"] for row in rows), key=oracle.SEVERITIES.index),
+        "confidence": max(confidences, key=CONFIDENCES.index, default=None),
+        "first_seen": min((row["start"] for row in rows if row["start"]), default=None),
+        "last_seen": max((row["end"] or row["start"] for row in rows if row["end"] or row["start"]), default=None),
+        "verdict": rows[0]["verdict"],
+        "reason": ", ".join(sorted({row["reason"] for row in rows})),
+        "flows": len(rows),
+        "conversations": len({leg[0] for leg in legs if leg is not None}),
+        "packets": counted_once(rows, "packets"),
+        "bytes": counted_once(rows, "bytes"),
+        "records": {(row["source"], row["line"]) for row in rows},
+    }

@@ -1,0 +1,104 @@
+"""Lakes made by the program from the reference systems, each beside what its rows should be."""
+
+import gzip
+import ipaddress
+import json
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import alerts_oracle
+import duckdb
+import flowlogs
+import oracle
+
+ROOT = Path(__file__).parents[2]
+TESTDATA = ROOT / "testdata"
+QUERIES = ROOT / "queries"
+SYSTEMS = ("artos", "atlas", "eks-rds", "ez-cdc")
+
+
+@dataclass
+class Lake:
+    """A lake, the logs that it was made from, and the map that judged them (None: no map)."""
+
+    path: Path
+    logs: Path
+    boundary: oracle.Map | None
+
+    @cached_property
+    def lines(self):
+        """(URI of the file, line number, record or None, raw line) of every line that is data."""
+        return [
+            (path.resolve().as_uri(), number, record, raw)
+            for path in flowlogs.log_files(self.logs)
+            for number, record, raw in flowlogs.read_file(path)
+        ]
+
+    @cached_property
+    def rows(self):
+        """Every row of `flows` as it should be, with `src`, `dst`, `client_port` and `from_client` beside it."""
+        rows = []
+        for source, number, record, _ in self.lines:
+            if record is None:
+                continue
+            rows.append(
+                {
+                    **record,
+                    **oracle.judge(self.boundary, record),
+                    "source": source,
+                    "line": number,
+                    "src": record["pkt_srcaddr"] or record["srcaddr"],
+                    "dst": record["pkt_dstaddr"] or record["dstaddr"],
+                }
+            )
+        return rows
+
+    @cached_property
+    def alerts(self):
+        """Every alert as it should be."""
+        return alerts_oracle.alerts(self.rows, self.boundary)
+
+    def lies_in_a_vpc(self, address):
+        """Whether an address is inside a VPC of the map."""
+        address = ipaddress.ip_address(address)
+        return any(oracle.inside(address, cidrs) for cidrs in self.boundary.vpc_cidrs.values())
+
+    def connect(self):
+        """DuckDB with the views of queries/views.sql on this lake."""
+        connection = duckdb.connect()
+        connection.execute("SET VARIABLE lake = ?", [str(self.path)])
+        connection.execute((QUERIES / "views.sql").read_text())
+        return connection
+
+    def quarantined(self):
+        """The quarantine's objects."""
+        return [
+            json.loads(line)
+            for path in sorted(self.path.glob("quarantine/*.ndjson"))
+            for line in path.read_text(encoding="utf-8").splitlines()
+        ]
+
+
+def replay(flowbound, logs, out, boundary=None, exit_codes=(0,)):
+    """Runs `flowbound replay`; everything that it says is in the message when it fails."""
+    command = [flowbound, "replay", str(logs), "--out", str(out)]
+    if boundary is not None:
+        command += ["--map", str(boundary)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in exit_codes, f"{command} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def write_log(path, lines, header=None):
+    """A log file as AWS delivers it, for tests that need lines of their own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join([*([header] if header else []), *lines]) + "\n"
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def dicts(relation):
+    """The rows of a DuckDB result, as dicts."""
+    names = [column[0] for column in relation.description]
+    return [dict(zip(names, row)) for row in relation.fetchall()]

@@ -1,0 +1,133 @@
+"""Faults: the program is killed, its disk is full, two of it write one lake. What is in the lake stays right.
+
+I1, I5, I7 and I8 of ARCHITECTURE.md, from outside: the binary, a real file system, and DuckDB to look at the result.
+"""
+
+import random
+import resource
+import subprocess
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import lakes
+
+MOMENTS = 20
+MAP = lakes.TESTDATA / "artos" / "boundary.toml"
+
+
+@pytest.fixture(scope="module")
+def logs(flowbound, tmp_path_factory):
+    """Enough log for several commits: some seconds of work."""
+    out = tmp_path_factory.mktemp("generated")
+    subprocess.run(
+        [flowbound, "generate", "--map", MAP, "--flows", "150000", "--seed", "11", "--out", out],
+        check=True,
+        capture_output=True,
+    )
+    return out / "AWSLogs"
+
+
+def command(flowbound, logs, lake):
+    # one MiB a commit: many commits, so that a kill falls between and into them
+    return [flowbound, "replay", logs, "--map", MAP, "--out", lake, "--commit-mib", "1", "--threads", "2", "--json"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(flowbound, logs, tmp_path_factory):
+    lake = tmp_path_factory.mktemp("undisturbed") / "lake"
+    started = time.monotonic()
+    subprocess.run(command(flowbound, logs, lake), check=True, capture_output=True)
+    return lake, time.monotonic() - started
+
+
+def table(lake, name):
+    return f"read_parquet('{lake}/{name}/**/*.parquet', hive_partitioning = true)"
+
+
+def differences(one, other, name):
+    """Rows that are in one lake and not in the other, as many times as they are."""
+    a, b = table(one, name), table(other, name)
+    sql = f"SELECT count(*) FROM (({{0}}) EXCEPT ALL ({{1}}))"
+    with duckdb.connect() as db:
+        return [
+            db.sql(sql.format(f"FROM {x}", f"FROM {y}")).fetchone()[0] for x, y in ((a, b), (b, a))
+        ]
+
+
+def leftovers(lake):
+    return [str(path) for path in (Path(lake) / "_flowbound" / "staging").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_killed_at_a_random_moment(flowbound, logs, undisturbed, tmp_path, moment):
+    whole, seconds = undisturbed
+    dice = random.Random(moment)
+    lake = tmp_path / "lake"
+    # every third run is killed twice
+    for _ in range(2 if moment % 3 == 0 else 1):
+        run = subprocess.Popen(command(flowbound, logs, lake), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(dice.uniform(0, seconds))
+        run.kill()
+        run.wait()
+        run.stderr.close()
+    subprocess.run(command(flowbound, logs, lake), check=True, capture_output=True)
+    assert differences(whole, lake, "flows") == [0, 0]
+    assert differences(whole, lake, "alerts") == [0, 0]
+    assert leftovers(lake) == []
+
+
+def test_what_a_killed_run_shows_is_committed(flowbound, logs, undisturbed, tmp_path):
+    """I5: whatever is visible after a kill is a part of the whole, each row once."""
+    whole, seconds = undisturbed
+    lake = tmp_path / "lake"
+    run = subprocess.Popen(command(flowbound, logs, lake), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list((lake / "_flowbound" / "commits").rglob("*2.json")):
+        assert run.poll() is None, "it ended before its second commit"
+        time.sleep(0.005)
+    run.kill()
+    run.wait()
+    missing, extra = differences(whole, lake, "flows")
+    assert missing > 0, "it was killed too late to show anything"
+    assert extra == 0
+
+
+def test_a_full_disk_leaves_nothing_half_written(flowbound, logs, undisturbed, tmp_path):
+    """A file size limit is a full disk that a test can make: writing past it fails."""
+    whole, _ = undisturbed
+    lake = tmp_path / "lake"
+
+    def small_files():
+        # SIGXFSZ is ignored by Python's children: the write answers EFBIG
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    run = subprocess.run(
+        command(flowbound, logs, lake), capture_output=True, text=True, preexec_fn=small_files, check=False
+    )
+    assert run.returncode == 1, run.stderr
+    assert "make room and run the same command again" in run.stderr
+    assert leftovers(lake) == []
+    assert not list((lake / "flows").rglob("*.parquet"))
+    subprocess.run(command(flowbound, logs, lake), check=True, capture_output=True)
+    assert differences(whole, lake, "flows") == [0, 0]
+
+
+def test_a_lake_has_one_writer_at_a_time(flowbound, logs, tmp_path):
+    lake = tmp_path / "lake"
+    first = subprocess.Popen(command(flowbound, logs, lake), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (lake / "_flowbound" / "lock").exists():
+        time.sleep(0.005)
+    second = subprocess.run(command(flowbound, logs, lake), capture_output=True, text=True, check=False)
+    assert first.wait() == 0
+    assert second.returncode == 1
+    assert "another flowbound is writing" in second.stderr
+
+
+def test_the_same_input_again_adds_nothing(flowbound, logs, undisturbed, tmp_path):
+    whole, _ = undisturbed
+    before = sorted((path, path.stat().st_mtime_ns) for path in Path(whole).rglob("*.parquet"))
+    again = subprocess.run(command(flowbound, logs, whole), capture_output=True, text=True, check=True)
+    assert '"objects":0' in again.stdout
+    assert sorted((path, path.stat().st_mtime_ns) for path in Path(whole).rglob("*.parquet")) == before

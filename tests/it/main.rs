@@ -1,0 +1,6 @@
+//! The one integration binary.
+
+mod acceptance;
+mod cli;
+mod logs;
+mod ranks;
