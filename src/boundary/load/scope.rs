@@ -158,7 +158,11 @@ impl<'a> Decoder<'a> {
         if matches!(node.value, Value::Broken) {
             return None;
         }
-        Some(self.sink.add(&node.place, format!("{what} is {}, not {expected}", node.value.kind())))
+        let problem = self.sink.add(&node.place, format!("{what} is {}, not {expected}", node.value.kind()));
+        if matches!(node.value, Value::Null) {
+            problem.hint("leave the key out");
+        }
+        Some(problem)
     }
 
     /// Reports a value that is wrong in itself.
@@ -277,7 +281,7 @@ impl<'a> Decoder<'a> {
         }
         let hint = match nearest(text, legal.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it must be {}", either(legal)),
+            None => format!("it must be {}", either(legal.map(|word| format!("`{word}`")))),
         };
         self.sink.add(&node.place, format!("{what} cannot be `{text}`")).hint(hint);
         None

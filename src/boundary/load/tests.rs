@@ -58,3 +58,13 @@ fn names_become_ids() {
     let expect = map.expects.first().unwrap();
     assert_eq!((&expect.subject, expect.every), (&ExpectSubject::Rule("worker-pg".to_owned()), 600));
 }
+#[test]
+fn tmp() {
+    for e in std::fs::read_dir(testdata("config/invalid")).unwrap() {
+        let p = e.unwrap().path();
+        match load(&p) {
+            Ok(_) => println!("{p:?} OK"),
+            Err(e) => println!("{p:?} {}\n{}\n{}", e.problems.len(), e.report(false), e),
+        }
+    }
+}
