@@ -6,6 +6,9 @@ use super::model::{
     Services, VpcId, Zone, ZoneId,
 };
 
+/// Addresses and groups of a zone that are shown; a prefix list may have hundreds.
+const MEMBERS: usize = 6;
+
 /// An overview of a map: VPCs, zones as a tree, services, grants by side, invariants and expectations in words,
 /// network ACLs, and the size of the inventory.
 pub fn show(map: &BoundaryMap) -> String {
@@ -23,7 +26,9 @@ pub fn show(map: &BoundaryMap) -> String {
         section("Network ACLs", &page.nacls()),
         section("Inventory", &page.inventory()),
     ];
-    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+    let text = sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n");
+    // Free text of the map may hold anything; a terminal must not obey it.
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 /// A heading, and rows in columns; nothing where there are no rows.
@@ -104,12 +109,15 @@ impl Page<'_> {
         let mut members: Vec<String> = cidrs.chain(zone.addresses.iter().map(ToString::to_string)).collect();
         let groups = [&zone.security_groups, &zone.prefix_lists, &zone.subnets, &zone.enis];
         members.extend(groups.into_iter().flatten().cloned());
+        let more = members.len().saturating_sub(MEMBERS);
+        members.truncate(MEMBERS);
+        members.extend((more > 0).then(|| format!("and {more} more")));
         let mut marks = Vec::new();
         marks.extend(zone.role.map(|role| format!("role {}", role.as_str())));
         marks.extend(zone.kind.clone());
         marks.extend(zone.vpc.filter(|_| self.0.vpcs.len() > 1).map(|vpc| format!("vpc {}", self.vpc(vpc))));
         marks.extend(zone.tags.iter().map(|tag| format!("#{tag}")));
-        vec![name, names(members), marks.join(" ")]
+        vec![name, marks.join(" "), names(members)]
     }
 
     fn services(&self) -> Vec<Vec<String>> {
@@ -133,37 +141,45 @@ impl Page<'_> {
         let row = |invariant: &super::model::Invariant| {
             let mut marks: Vec<String> = invariant.severity.iter().map(ToString::to_string).collect();
             marks.extend(when(&invariant.when));
-            vec![invariant.id.clone(), self.invariant(&invariant.kind), marks.join(", ")]
+            vec![invariant.id.clone(), marks.join(", "), self.invariant(&invariant.kind)]
         };
         self.0.invariants.iter().map(row).collect()
     }
 
     fn invariant(&self, kind: &InvariantKind) -> String {
         match kind {
-            InvariantKind::NoInbound { zone } => format!("nobody connects to {}", self.names(zone)),
-            InvariantKind::Isolated { zone, peer, inbound_only: false } => {
-                format!("{} and {} never meet", self.names(zone), self.names(peer))
+            InvariantKind::NoInbound { zone } => format!("no connections to {}", self.names(zone)),
+            InvariantKind::Isolated { zone, peer, inbound_only } => {
+                let (zone, peer) = (self.names(zone), self.names(peer));
+                if *inbound_only {
+                    format!("no connections from {peer} to {zone}")
+                } else {
+                    format!("no connections between {zone} and {peer}")
+                }
             }
-            InvariantKind::Isolated { zone, peer, inbound_only: true } => {
-                format!("{} never connects to {}", self.names(peer), self.names(zone))
+            InvariantKind::OnlyFrom { zone, allow } if allow.is_empty() => {
+                format!("no connections to {}", self.names(zone))
             }
             InvariantKind::OnlyFrom { zone, allow } => {
-                format!("only {} connects to {}", self.names_or_nobody(allow), self.names(zone))
+                format!("connections to {} only from {}", self.names(zone), self.names(allow))
+            }
+            InvariantKind::OnlyTo { zone, allow } if allow.is_empty() => {
+                format!("no connections from {}", self.names(zone))
             }
             InvariantKind::OnlyTo { zone, allow } => {
-                format!("{} connects only to {}", self.names(zone), self.names_or_nobody(allow))
+                format!("connections from {} only to {}", self.names(zone), self.names(allow))
             }
             InvariantKind::Confined { zone, exits } => {
                 let zone = self.names(zone);
                 let exits: Vec<String> = exits.iter().map(|exit| self.exit(exit)).collect();
                 let exits = if exits.is_empty() { String::new() } else { format!(", except {}", exits.join("; ")) };
-                format!("{zone} does not leave the VPC{exits}")
+                format!("no connections from {zone} out of the VPC and its peers{exits}")
             }
             InvariantKind::Forbid { from, to, service } => {
-                format!("{} never connects to {} : {}", self.names(from), self.names(to), self.served(service))
+                format!("no connections from {} to {} : {}", self.names(from), self.names(to), self.served(service))
             }
             InvariantKind::Placement { zone, not_in } => {
-                format!("{} does not lie in {}", self.names(zone), self.names(not_in))
+                format!("no address of {} in {}", self.names(zone), self.names(not_in))
             }
         }
     }
@@ -218,7 +234,7 @@ impl Page<'_> {
         }
         let row = |(zone, (interfaces, addresses)): (Option<ZoneId>, (usize, usize))| {
             let zone = zone.map_or("no zone", |zone| self.0.zone_name(zone)).to_owned();
-            vec![zone, format!("{interfaces} interfaces"), format!("{addresses} addresses")]
+            vec![zone, format!("interfaces {interfaces}"), format!("addresses {addresses}")]
         };
         zones.into_iter().map(row).collect()
     }
@@ -229,10 +245,6 @@ impl Page<'_> {
 
     fn names(&self, zones: &[ZoneId]) -> String {
         names(zones.iter().map(|&zone| self.0.zone_name(zone)))
-    }
-
-    fn names_or_nobody(&self, zones: &[ZoneId]) -> String {
-        if zones.is_empty() { "nobody".to_owned() } else { self.names(zones) }
     }
 
     /// Services with their ports.
@@ -254,11 +266,12 @@ fn names(all: impl IntoIterator<Item = impl ToString>) -> String {
 
 fn ports(service: &Service) -> String {
     let ports = |protocol: &str, ranges: &[PortRange]| {
-        let ranges = names(ranges.iter().map(|&range| ports_text(range)));
-        (!ranges.is_empty()).then(|| format!("{protocol} {ranges}"))
+        let ranges: Vec<String> = ranges.iter().map(|&range| ports_text(range)).collect();
+        (!ranges.is_empty()).then(|| format!("{protocol} {}", ranges.join(",")))
     };
     let icmp = service.icmp.then(|| "icmp".to_owned());
-    names([ports("tcp", &service.tcp), ports("udp", &service.udp), icmp].into_iter().flatten())
+    let parts = [ports("tcp", &service.tcp), ports("udp", &service.udp), icmp];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn when(when: &Selector) -> Vec<String> {

@@ -23,8 +23,10 @@
 //! above. File names do not count.
 
 mod entries;
+mod gather;
 mod json_text;
 mod keys;
+mod names;
 mod node;
 mod problem;
 mod schema;
@@ -142,7 +144,7 @@ impl Loader<'_> {
 
 /// The paths in `include`, with their places. What is wrong with the list, the decoder says.
 fn includes(root: &Node) -> Vec<(String, Place)> {
-    let Value::Table(members) = &root.value else { return Vec::new() };
+    let members = root.members().unwrap_or_default();
     let list = members.iter().find(|member| member.key == "include").map(|member| &member.node.value);
     let Some(Value::List(items)) = list else { return Vec::new() };
     let path = |item: &Node| match &item.value {

@@ -53,6 +53,14 @@ impl Node {
     pub(super) fn empty(file: u16) -> Self {
         Self { place: Place { file, span: 0..0 }, value: Value::Table(Vec::new()) }
     }
+
+    /// The members of a table; `None` for other values.
+    pub(super) fn members(&self) -> Option<&[Member]> {
+        match &self.value {
+            Value::Table(members) => Some(members),
+            _ => None,
+        }
+    }
 }
 
 impl Value {

@@ -11,7 +11,7 @@ use super::super::model::{MapFile, Place};
 
 /// Reports longer than this end with the number of the problems that are left out: nobody reads on, and a file of
 /// garbage has as many problems as lines.
-const SHOWN: usize = 200;
+pub(super) const SHOWN: usize = 100;
 
 /// Characters of a line on both sides of a place that a report shows: JSON made by a program may be one long line.
 const MARGIN: usize = 160;
@@ -236,7 +236,7 @@ impl SourceCode for Report<'_> {
         let before = text.get(..span.offset()).ok_or(MietteError::OutOfBounds)?;
         let after = text.get(end..).ok_or(MietteError::OutOfBounds)?;
         let head = before.rsplit('\n').next().unwrap_or_default();
-        let tail = after.split('\n').next().unwrap_or_default();
+        let tail = after.lines().next().unwrap_or_default();
         let first = span.offset() - last_chars(head, MARGIN).len();
         let last = end + first_chars(tail, MARGIN).len();
         let shown = text.get(first..last).ok_or(MietteError::OutOfBounds)?;

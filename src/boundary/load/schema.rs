@@ -88,7 +88,8 @@ fn shape(shape: Shape) -> Value {
         Shape::OneOf(numbers) => json!({ "enum": numbers }),
         Shape::Word(words) => json!({ "enum": words }),
         Shape::Cidr => json!({ "type": "string", "pattern": CIDR }),
-        Shape::Cidrs => list(json!({ "type": "string", "pattern": CIDR })),
+        Shape::Cidrs { empty: true } => list(json!({ "type": "string", "pattern": CIDR })),
+        Shape::Cidrs { empty: false } => filled(json!({ "type": "string", "pattern": CIDR })),
         Shape::Addresses => list(json!({ "type": "string", "pattern": ADDRESS })),
         Shape::Ports => ports(),
         Shape::PortList => list(ports()),
@@ -98,7 +99,7 @@ fn shape(shape: Shape) -> Value {
         Shape::Date => json!({ "type": "string", "format": "date" }),
         Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+[smhd]$" }),
         Shape::Zones { empty: true } | Shape::Vpcs => list(named()),
-        Shape::Zones { empty: false } | Shape::Services => filled(named()),
+        Shape::Zones { empty: false } | Shape::Services | Shape::Names => filled(named()),
         Shape::One(table) => reference(table),
         Shape::Named(table) => {
             json!({ "type": "object", "propertyNames": { "minLength": 1 }, "additionalProperties": reference(table) })

@@ -74,13 +74,19 @@ fn mend(file: u16, text: &str, section: Range<usize>, mended: &mut [u8], sink: &
         sink.broken(&place, format!("invalid TOML: {}", error.message())).hint =
             hint(error.message(), place.span.is_empty());
     }
-    let starts: Vec<usize> = errors.iter().map(|error| error.span().unwrap_or(0..0).start).collect();
-    let Some(&first) = starts.iter().min() else { return };
+    let mut starts: Vec<usize> = errors.iter().map(|error| error.span().unwrap_or(0..0).start).collect();
+    starts.sort_unstable();
+    let Some(&first) = starts.first() else { return };
+    let has_error = |line: Range<usize>| {
+        let next = starts.partition_point(|&start| start < line.start);
+        starts.get(next).is_some_and(|start| line.contains(start))
+    };
     // Without its header, a section would pass for more of the section before it.
-    let header = source.find('\n').filter(|_| section.start > 0).unwrap_or_default();
+    let header = source.find('\n').unwrap_or(source.len());
+    let headless = section.start > 0 && first <= header;
     let attempts = [
-        blanked(source, |line| first < header || starts.iter().any(|start| line.contains(start))),
-        blanked(source, |line| first < header || line.start > header),
+        blanked(source, |line| headless || has_error(line)),
+        blanked(source, |line| headless || section.start == 0 || line.start > header),
         blanked(source, |_| true),
     ];
     let sound = attempts.iter().find(|attempt| DeTable::parse_recoverable(attempt).1.iter().all(is_duplicate));
