@@ -17,6 +17,8 @@ pub mod boundary;
 pub mod cli;
 pub mod decode;
 pub mod detect;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod lake;
 pub mod parse;
 pub mod pipeline;

@@ -158,8 +158,7 @@ impl Lines {
         if self.skipping {
             self.line += 1;
         } else if self.line_start < self.filled {
-            let joins =
-                self.is_plain(self.line_start, self.filled) || self.take_special_line(self.filled, pool, out);
+            let joins = self.is_plain(self.line_start, self.filled) || self.take_special_line(self.filled, pool, out);
             self.line_start = self.filled;
             self.line += 1;
             if !joins {
@@ -304,9 +303,9 @@ impl Lines {
 /// data line one of the first does not.
 fn may_be_header(line: &[u8]) -> bool {
     matches!(line.first(), Some(b'a'..=b'z' | b'$' | 0xef | b' ' | b'\t'))
-        && line.split(|byte| matches!(byte, b' ' | b'\t')).all(|token| {
-            matches!(token.first(), None | Some(b'a'..=b'z' | b'$' | b'\r' | 0xef))
-        })
+        && line
+            .split(|byte| matches!(byte, b' ' | b'\t'))
+            .all(|token| matches!(token.first(), None | Some(b'a'..=b'z' | b'$' | b'\r' | 0xef)))
 }
 
 fn header(line: &[u8]) -> Option<LogFormat> {

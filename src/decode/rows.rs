@@ -3,6 +3,7 @@
 //! A value that is null or empty becomes `-`, a timestamp becomes Unix time, a floating-point number without a
 //! fraction (pandas writes integers with gaps so) becomes an integer. Blanks and control characters inside a value
 //! are percent-encoded, as AWS does in the tag fields of its text logs: they would shift the columns otherwise.
+//! `None`, which pandas writes for a gap in a column of text, is one in a column that holds no free text.
 //! Columns are known by name alone, so any order and any subset will do.
 
 use std::fmt::Write as _;
@@ -18,7 +19,8 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 
 use super::lines::{Out, Pool};
 use super::{DecodeError, DecodeOptions, DecodeSummary, Piece};
-use crate::record::{LineChunk, LogFormat, ParseError, ParseErrorKind, field::is_known_name};
+use crate::record::field::is_known_name;
+use crate::record::{Column, FieldType, LineChunk, LogFormat, ParseError, ParseErrorKind};
 
 const BATCH_ROWS: usize = 4096;
 
@@ -92,14 +94,16 @@ impl Writer<'_> {
         out: Out<'_>,
     ) -> Result<(), DecodeError> {
         let columns = batch.columns().iter().map(values).collect::<Result<Vec<_>, _>>()?;
+        let columns: Vec<_> = columns.iter().zip(self.format.columns().iter().copied().map(is_free_text)).collect();
         for row in 0..batch.num_rows() {
             let start = self.text.len();
-            for column in &columns {
+            for (column, free_text) in &columns {
                 if self.text.len() > start {
                     self.text.push(b' ');
                 }
                 let value = if column.is_null(row) { &[] } else { column.value(row) };
-                write_value(value, &mut self.text);
+                let gap = value == b"None" && !free_text;
+                write_value(if gap { &[] } else { value }, &mut self.text);
             }
             let length = self.text.len() - start;
             summary.bytes_out += length as u64 + 1;
@@ -141,6 +145,13 @@ impl Writer<'_> {
         let error = ParseError { kind: ParseErrorKind::TooLong { limit }, field: None, byte: limit };
         out(Piece::Rejected { line: self.line, raw, error });
         self.rejected += 1;
+    }
+}
+
+fn is_free_text(column: Column) -> bool {
+    match column {
+        Column::Field(field) => field.def().field_type == FieldType::Text,
+        Column::Extra(_) | Column::Repeated => true,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use memchr::Memchr;
 
-use super::leaf::{is_blank, token};
+use super::leaf::is_blank;
 use super::line::{as_text, parse_text};
 use crate::record::{FlowBatch, FlowRecord, LineChunk, Rejected};
 
@@ -69,6 +69,7 @@ impl<'a> Batches<'a> {
         {
             let line = self.line - 1;
             let raw = self.chunk.bytes.get(start..end).unwrap_or_default();
+            let bytes = self.chunk.bytes.get(start..).unwrap_or_default();
             let filled = batch.lines.len();
             if batch.records.len() == filled {
                 batch.records.push(FlowRecord::default());
@@ -78,7 +79,7 @@ impl<'a> Batches<'a> {
                 Some(text) => Ok(text),
                 None => as_text(raw),
             };
-            match text.and_then(|text| parse_text(text, self.prefix_length(text), batch.format, record)) {
+            match text.and_then(|text| parse_text(text, bytes, self.prefix_length(text), batch.format, record)) {
                 Ok(()) => batch.lines.push(line),
                 Err(error) => {
                     let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
@@ -115,7 +116,7 @@ impl<'a> Batches<'a> {
 
     /// Length of what stands before the first column.
     fn prefix_length(&self, line: &str) -> usize {
-        if self.chunk.timestamp_prefix { token(line).map_or(0, |(_, timestamp)| timestamp.len()) } else { 0 }
+        if self.chunk.timestamp_prefix { line.find([' ', '\t']).unwrap_or(line.len()) } else { 0 }
     }
 
     /// Room for all records that the rest of the chunk can hold: each value takes two bytes at least.

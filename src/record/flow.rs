@@ -31,6 +31,23 @@ const SLOT: [u8; FIELD_COUNT] = {
     slots
 };
 
+/// The largest number that each field can hold; -1 where it holds none.
+const LARGEST: [i64; FIELD_COUNT] = {
+    let mut largest = [-1; FIELD_COUNT];
+    let mut i = 0;
+    while i < FIELD_COUNT {
+        largest[i] = match Field::ALL[i].def().field_type {
+            FieldType::Int32 { max } => max,
+            FieldType::Int64 => i64::MAX,
+            // the last millisecond of the year 9999, beyond which SQL engines differ
+            FieldType::Time => 253_402_300_799_999,
+            _ => -1,
+        };
+        i += 1;
+    }
+    largest
+};
+
 /// The first timestamp that is read as milliseconds instead of seconds.
 const FIRST_MILLISECONDS: i64 = 2_147_483_648;
 
@@ -84,14 +101,9 @@ impl<'a> FlowRecord<'a> {
     }
 
     /// Sets a number; `false` (and nothing set) if the field's type cannot hold it.
+    #[inline]
     pub fn set_number(&mut self, field: Field, value: i64) -> bool {
-        let fits = match field.def().field_type {
-            FieldType::Int32 { max } => (0..=max).contains(&value),
-            FieldType::Int64 => value >= 0,
-            // the last millisecond of the year 9999, beyond which SQL engines differ
-            FieldType::Time => (0..=253_402_300_799_999).contains(&value),
-            _ => false,
-        };
+        let fits = (0..=LARGEST[field as usize]).contains(&value);
         if fits {
             self.numbers[SLOT[field as usize] as usize] = value;
             self.present |= 1 << field as u64;
@@ -100,12 +112,14 @@ impl<'a> FlowRecord<'a> {
     }
 
     /// Sets a text field as written. Not for addresses, the action and the status: they have setters of their own.
+    #[inline]
     pub fn set_text(&mut self, field: Field, value: &'a str) {
         debug_assert_eq!(field.def().field_type, FieldType::Text);
         self.put_text(field, value);
     }
 
     /// Sets an address: as written, and parsed.
+    #[inline]
     pub fn set_address(&mut self, field: Field, written: &'a str, parsed: IpAddr) {
         if let Some(slot) = address_slot(field) {
             self.addresses[slot] = parsed;
@@ -130,6 +144,7 @@ impl<'a> FlowRecord<'a> {
         self.extra.push((name, value));
     }
 
+    #[inline]
     fn put_text(&mut self, field: Field, value: &'a str) {
         self.texts[SLOT[field as usize] as usize] = value;
         self.present |= 1 << field as u64;

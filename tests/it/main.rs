@@ -2,4 +2,5 @@
 
 mod acceptance;
 mod cli;
+mod logs;
 mod ranks;
