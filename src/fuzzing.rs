@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::boundary::parse_map;
 use crate::decode::{DecodeOptions, DecodeSummary, Decoder, Piece};
 use crate::parse::{Batches, parse_line};
 use crate::record::{FlowBatch, FlowRecord, LogFormat};
@@ -90,4 +91,16 @@ pub fn parse(data: &[u8]) {
         in_batches.extend(&batch.lines);
     }
     assert_eq!(in_batches, good, "a line by itself and in a batch differ");
+}
+
+/// The text of a map.
+pub fn map(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match parse_map("map.toml", &text) {
+        Ok(map) => assert_eq!(map.files.len(), 1, "one text is one file"),
+        Err(problems) => {
+            assert!(!problems.problems.is_empty(), "a map is refused without a reason");
+            assert!(!problems.report(false).is_empty());
+        }
+    }
 }
