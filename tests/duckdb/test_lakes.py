@@ -1,5 +1,6 @@
 """Every row and every alert of a lake, against a second implementation, and what the lake promises to DuckDB."""
 
+import csv
 import re
 import shutil
 from collections import Counter
@@ -42,6 +43,17 @@ def test_every_row(lake):
         if found[place][name] != row[name]
     ]
     assert not differences, f"{len(differences)} differences\n" + "\n".join(differences[:20])
+
+
+def test_what_was_planted_is_found(lake):
+    """labels.csv says what the generator planted where, and what the map should say of it."""
+    rows = {(row["source"].removeprefix(lake.logs.resolve().as_uri() + "/"), row["line"]): row for row in lake.rows}
+    with (lake.logs.parent / "labels.csv").open(newline="") as file:
+        labels = list(csv.DictReader(file))
+    assert labels
+    for label in labels:
+        row = rows[label["file"], int(label["line"])]
+        assert row["verdict"] == label["verdict"], label
 
 
 def test_partitions_are_utc_of_start(lake):
