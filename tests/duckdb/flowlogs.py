@@ -66,7 +66,7 @@ def record_of(line, names=None):
         raise BadLine(f"{len(tokens)} tokens in a format of {len(names)}")
     record = dict.fromkeys(LOG_COLUMNS)
     seen, extra = set(), {}
-    for name, token in zip(names, tokens):
+    for name, token in zip(names, tokens, strict=True):
         column = name.replace("-", "_")
         if column in seen:
             continue

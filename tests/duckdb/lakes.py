@@ -101,4 +101,4 @@ def write_log(path, lines, header=None):
 def dicts(relation):
     """The rows of a DuckDB result, as dicts."""
     names = [column[0] for column in relation.description]
-    return [dict(zip(names, row)) for row in relation.fetchall()]
+    return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]

@@ -588,7 +588,12 @@ def decide(boundary, record, vpc, policy, orientation, side):
         missing = f"no-ingress:{policy.server_zone}"
     if not accepted:
         return "blocked", missing, False
-    if orientation != "reply" and side in ("source", "transit") and policy.egress is not None and policy.ingress is None:
+    if (
+        orientation != "reply"
+        and side in ("source", "transit")
+        and policy.egress is not None
+        and policy.ingress is None
+    ):
         return "attempt", missing, False
     if orientation == "reply":
         refused = flags is not None and flags & RST and not flags & SYN
