@@ -77,7 +77,10 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?;
     let format = args.format.format()?.map(Arc::new);
     if args.out.to_string_lossy().contains("://") {
-        return Err(Failure::usage(format!("--out {}: this version writes lakes to local folders only", args.out.display())));
+        return Err(Failure::usage(format!(
+            "--out {}: this version writes lakes to local folders only",
+            args.out.display()
+        )));
     }
     let span = TimeSpan { since: args.since, until: args.until };
     let (stdin, named): (Vec<_>, Vec<_>) = args.input.iter().cloned().partition(|input| input == "-");

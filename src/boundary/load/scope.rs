@@ -1,4 +1,4 @@
-//! Reading a table by its row in [`keys`](super::keys): typed values, and a problem for whatever does not fit.
+//! Reading a table by its row in [`super::keys`]: typed values, and a problem for whatever does not fit.
 //!
 //! Where a value is wrong or missing, the problem is noted and reading goes on with a stand-in; a map with a problem
 //! never leaves the loader, so no stand-in does.
