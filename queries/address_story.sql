@@ -1,7 +1,8 @@
 -- What has this address done, and what was done to it?
 --
--- SET VARIABLE address = '10.0.10.5' names it; without it, the client with the most breaches is shown, then of attempts.
--- One row per peer, port and verdict in the order of first appearance; packets and bytes counted once (views.sql).
+-- SET VARIABLE address = '10.0.10.5' names it; without it, the client with the most breaches is shown (then with the
+-- most attempts). One row per peer, port and verdict in the order of first appearance; packets and bytes counted once
+-- (views.sql).
 WITH chosen AS (
     SELECT coalesce(
         getvariable('address'),
@@ -29,8 +30,10 @@ story AS (
 ),
 per_interface AS (
     SELECT
-        acts_as, peer, peer_zone, server_port, protocol, action, verdict, reason, client_port, from_client, interface_id,
-        count(*) AS records, min(start) AS first_seen, max("end") AS last_seen, sum(packets) AS packets, sum(bytes) AS bytes
+        acts_as, peer, peer_zone, server_port, protocol, action, verdict, reason, client_port, from_client,
+        interface_id,
+        count(*) AS records, min(start) AS first_seen, max("end") AS last_seen,
+        sum(packets) AS packets, sum(bytes) AS bytes
     FROM story
     GROUP BY ALL
 ),

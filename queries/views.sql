@@ -58,17 +58,17 @@ FROM (
 
 -- The zones inside the VPCs that this lake is about. The lake does not hold the map, but its records tell: an
 -- interface records its own VPC, so the sender's zone is inside where `side` is source, the receiver's where it is
--- destination, both where it is unknown or the path is 1 (the same VPC). A gateway records for others (its plain
--- address is not the packet's), which proves nothing. And of a record that the map can judge, at least one end is
--- inside: where the one is outside, it is the other.
+-- destination, both where it is unknown. A gateway records for others (its plain address is not the packet's), which
+-- proves nothing; nor does traffic_path 1, which is the way to a NAT gateway too. And of a record that the map can
+-- judge, at least one end is inside: where the one is outside, it is the other.
 CREATE OR REPLACE VIEW inside_zones AS
 SELECT DISTINCT zone
 FROM (
     SELECT src_zone AS zone FROM traffic
-    WHERE (side IN ('source', 'unknown') OR traffic_path = 1) AND srcaddr = src
+    WHERE side IN ('source', 'unknown') AND srcaddr = src
     UNION ALL
     SELECT dst_zone FROM traffic
-    WHERE (side IN ('destination', 'unknown') OR traffic_path = 1) AND dstaddr = dst
+    WHERE side IN ('destination', 'unknown') AND dstaddr = dst
     UNION ALL
     SELECT unnest([src_zone, dst_zone]) FROM traffic
     WHERE client_addr IS NOT NULL

@@ -435,6 +435,21 @@ pub enum InvariantKind {
     },
 }
 
+impl InvariantKind {
+    /// The word in the map.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoInbound { .. } => "no-inbound",
+            Self::Isolated { .. } => "isolated",
+            Self::OnlyFrom { .. } => "only-from",
+            Self::OnlyTo { .. } => "only-to",
+            Self::Confined { .. } => "confined",
+            Self::Forbid { .. } => "forbid",
+            Self::Placement { .. } => "placement",
+        }
+    }
+}
+
 /// `[[invariant]]`: beats every grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invariant {

@@ -92,9 +92,6 @@ fn clip(text: &str, span: &Range<usize>) -> Range<usize> {
     start..start + first_line
 }
 
-/// Marks so many lines apart are shown in one piece of the file; all between them is printed too.
-const NEAR: usize = 6;
-
 /// A report in miette's terms.
 #[derive(Debug)]
 struct Finding<'a> {
@@ -111,21 +108,16 @@ impl<'a> Finding<'a> {
     fn new(files: &'a [MapFile], report: &Report<'a>) -> Self {
         let source = files.get(usize::from(report.place.file)).map(Source);
         let mut labels = Vec::new();
-        let near = |place: &Place| {
-            let line = |place| line_column(files, place).map(|(line, _)| line);
-            place.file == report.place.file
-                && line(place).zip(line(report.place)).is_some_and(|(a, b)| a.abs_diff(b) <= NEAR)
-        };
         if let Some(Source(file)) = source {
             // Among several marks a reader needs to see which one the message is about.
-            let label = report.related.iter().any(|(place, _)| near(place)).then(|| "here".to_owned());
+            let label = (!report.related.is_empty()).then(|| "here".to_owned());
             labels.push(LabeledSpan::new_primary_with_span(label, clip(&file.text, &report.place.span)));
         }
         let mut elsewhere = Vec::new();
         for (place, label) in report.related {
             let Some(file) = files.get(usize::from(place.file)) else { continue };
             let span = clip(&file.text, &place.span);
-            if near(place) {
+            if place.file == report.place.file {
                 labels.push(LabeledSpan::new_with_span(Some(label.clone()), span));
             } else {
                 elsewhere.push(Self {

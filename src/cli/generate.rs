@@ -87,7 +87,11 @@ fn render_text(summary: &GenerateSummary, out: &str, map: &str) -> String {
 }
 
 fn write_text(text: &mut String, summary: &GenerateSummary, out: &str, map: &str) -> std::fmt::Result {
-    writeln!(text, "Wrote {} records ({} planted) in {} files to {out}", summary.records, summary.planted, summary.files)?;
+    writeln!(
+        text,
+        "Wrote {} records ({} planted) in {} files to {out}",
+        summary.records, summary.planted, summary.files
+    )?;
     for (verdict, count) in &summary.verdicts {
         writeln!(text, "  {:<10} {count:>12}", verdict.as_str())?;
     }

@@ -128,8 +128,10 @@ impl MapArgs {
 
 fn load_map_file(path: &str) -> Result<crate::boundary::BoundaryMap, Failure> {
     use std::io::IsTerminal as _;
-    load_map(path, &mut |path| std::fs::read_to_string(path))
-        .map_err(|problems| Failure::usage(problems.report(std::io::stderr().is_terminal()).trim_end()))
+    load_map(path, &mut |path| std::fs::read_to_string(path)).map_err(|problems| {
+        let report = problems.report(std::io::stderr().is_terminal());
+        Failure::usage(format!("the map {path} cannot be used\n{}", report.trim_end()))
+    })
 }
 
 /// The log format where no header says it.

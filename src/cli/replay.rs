@@ -52,8 +52,8 @@ pub(super) struct ReplayArgs {
     #[arg(long, env = "FLOWBOUND_FILE_MIB", value_name = "MIB", default_value_t = FileLimits::default().bytes >> 20)]
     file_mib: u64,
     /// Commit after this many MiB of input: what an interrupted run has to do again at most
-    #[arg(long, env = "FLOWBOUND_COMMIT_MIB", value_name = "MIB", default_value_t = 256)]
-    commit_mib: u64,
+    #[arg(long, env = "FLOWBOUND_COMMIT_MIB", value_name = "MIB", default_value_t = 256.0)]
+    commit_mib: f64,
     /// Print the summary as one JSON object
     #[arg(long, env = "FLOWBOUND_JSON")]
     json: bool,
@@ -77,7 +77,10 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?;
     let format = args.format.format()?.map(Arc::new);
     if args.out.to_string_lossy().contains("://") {
-        return Err(Failure::usage(format!("--out {}: a lake is a folder", args.out.display())));
+        return Err(Failure::usage(format!(
+            "--out {}: this version writes lakes to local folders only",
+            args.out.display()
+        )));
     }
     let span = TimeSpan { since: args.since, until: args.until };
     let (stdin, named): (Vec<_>, Vec<_>) = args.input.iter().cloned().partition(|input| input == "-");
@@ -100,7 +103,8 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         format,
         threads: args.threads.map_or(ReplayOptions::default().threads, usize::from),
         limits: FileLimits { rows: args.file_rows.max(1), bytes: args.file_mib.max(1) << 20 },
-        unit_bytes: args.commit_mib.max(1) << 20,
+        // a float beyond the integers saturates, and a negative one is 0: both are sensible limits
+        unit_bytes: (args.commit_mib * f64::from(1 << 20)) as u64,
         map_change: match (args.overwrite, args.new_map) {
             (true, _) => MapChange::Overwrite,
             (_, true) => MapChange::KeepOld,

@@ -119,9 +119,10 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     async fn publish(&self, commit: &Commit) -> Result<(), LakeError> {
-        for FileEntry { staged, path, .. } in &commit.files {
-            self.store.publish(staged, path).await.map_err(io_error("publish", path))?;
-        }
+        let files: Vec<(&str, &str)> =
+            commit.files.iter().map(|FileEntry { staged, path, .. }| (staged.as_str(), path.as_str())).collect();
+        let name = format!("the files of commit {}", commit.number);
+        self.store.publish(&files).await.map_err(io_error("publish", &name))?;
         for path in &commit.removes {
             self.store.delete(path).await.map_err(io_error("delete", path))?;
         }

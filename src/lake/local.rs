@@ -4,6 +4,7 @@
 //! and linked to it (`link` fails if the name is taken: that is the compare-and-set), and each folder is synced
 //! after a name in it changed. So after a power cut a commit that exists names only files that exist.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -110,14 +111,21 @@ impl Store for LocalStore {
         Ok(found)
     }
 
-    async fn publish(&self, staged: &str, path: &str) -> io::Result<()> {
-        let (staged, target) = (self.at(staged), self.at(path));
-        make_parent(&target)?;
-        match fs::rename(&staged, &target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => Ok(()),
-            Ok(()) => sync_parent(&target),
-            Err(error) => Err(error),
+    async fn publish(&self, files: &[(&str, &str)]) -> io::Result<()> {
+        let mut changed = BTreeSet::new();
+        for (staged, path) in files {
+            let (staged, target) = (self.at(staged), self.at(path));
+            make_parent(&target)?;
+            match fs::rename(&staged, &target) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => {}
+                renamed => renamed?,
+            }
+            // new folders are names in their parents: those are synced too, up to the lake
+            let folders = target.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root));
+            changed.extend(folders.map(Path::to_owned));
         }
+        // each folder once, however many files it got
+        changed.iter().try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
     async fn delete(&self, path: &str) -> io::Result<()> {
@@ -205,10 +213,10 @@ mod tests {
         staged.write_all(b"rows").unwrap();
         assert_eq!(staged.finish().unwrap(), 4);
         for _ in 0..2 {
-            block_on(store.publish("s/1", "flows/x/1.parquet")).unwrap();
+            block_on(store.publish(&[("s/1", "flows/x/1.parquet")])).unwrap();
         }
         assert_eq!(block_on(store.read("flows/x/1.parquet")).unwrap().unwrap(), b"rows");
-        assert!(block_on(store.publish("s/2", "flows/x/2.parquet")).is_err(), "lost staging is no success");
+        assert!(block_on(store.publish(&[("s/2", "flows/x/2.parquet")])).is_err(), "lost staging is no success");
         block_on(store.delete("nothing")).unwrap();
         block_on(store.delete_all("nothing")).unwrap();
     }

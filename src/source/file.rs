@@ -49,9 +49,13 @@ pub enum InputError {
         /// What is wrong with it.
         detail: String,
     },
+    /// Folders without a file.
+    #[error("no flow log in {0}: there is no file")]
+    Empty(String),
     /// Folders without a log.
     #[error(
-        "no flow log in {inputs}: {passed_over} files there are not named like logs (.log, .gz, .zst, .parquet, .txt or no ending); name a file to read it all the same"
+        "no flow log in {inputs}: its files ({passed_over}) are not named like logs (.log, .gz, .zst, .parquet, .txt \
+         or no ending); name a file to read it all the same"
     )]
     NoLogs {
         /// As given.
@@ -120,6 +124,7 @@ pub fn find_inputs(inputs: &[String], lake: &Path, span: TimeSpan) -> Result<Inp
     found.objects = by_uri.into_values().collect();
     if found.objects.is_empty() {
         return Err(match found.out_of_time {
+            0 if found.passed_over == 0 => InputError::Empty(inputs.join(", ")),
             0 => InputError::NoLogs { inputs: inputs.join(", "), passed_over: found.passed_over },
             files => InputError::OutOfTime(files),
         });
@@ -278,7 +283,7 @@ mod tests {
         assert!(matches!(found(at("none")), Err(InputError::Missing(_))));
         assert!(matches!(found(at("*.none")), Err(InputError::NoMatch(_))));
         fs::create_dir(at("empty")).unwrap();
-        assert!(matches!(found(at("empty")), Err(InputError::NoLogs { passed_over: 0, .. })));
+        assert!(matches!(found(at("empty")), Err(InputError::Empty(_))));
         assert_eq!(found(at("a/*/0*.gz")).unwrap().objects.len(), 1);
         // a file that is named is read, whatever its name
         assert_eq!(found(at("a/labels.csv")).unwrap().objects.len(), 1);

@@ -47,7 +47,8 @@ pub(super) struct LogFiles {
 struct Open {
     stamp: i64,
     path: PathBuf,
-    gzip: GzEncoder<BufWriter<File>>,
+    /// Lines are gathered first: compressing each alone costs more than all the rest.
+    gzip: BufWriter<GzEncoder<File>>,
     text: usize,
     lines: u64,
 }
@@ -107,7 +108,7 @@ impl LogFiles {
         let path = self.out.join(&name);
         let file = File::create_new(&path).map_err(at(&path))?;
         self.names.push(name);
-        let gzip = GzEncoder::new(BufWriter::with_capacity(1 << 16, file), Compression::fast());
+        let gzip = BufWriter::with_capacity(1 << 16, GzEncoder::new(file, Compression::fast()));
         let mut open = Open { stamp, path, gzip, text: 0, lines: 0 };
         open.append(self.header.as_bytes())?;
         open.gzip.write_all(b"\n").map_err(at(&open.path))?;
@@ -132,8 +133,8 @@ impl Open {
     }
 
     fn close(self) -> Result<(), GenerateError> {
-        let mut file = self.gzip.finish().map_err(at(&self.path))?;
-        file.flush().map_err(at(&self.path))
+        let gzip = self.gzip.into_inner().map_err(|error| at(&self.path)(error.into_error()))?;
+        gzip.finish().map(drop).map_err(at(&self.path))
     }
 }
 
@@ -164,7 +165,7 @@ fn write_labels(path: &Path, names: &[String], labels: &[(Position, Label)]) -> 
             &text(label.path.map(|path| path.server.to_string())),
             &text(label.path.map(|path| path.port.to_string())),
             &text(label.path.map(|path| path.protocol.to_string())),
-            &label.note,
+            label.note,
         ])?;
     }
     csv.flush()

@@ -211,7 +211,8 @@ impl Hosts {
                 let interface = interface.unwrap_or_else(|| self.add_interface(map, vpc, z, address, None));
                 // ordinary ends first, then the spare ones: with one address there is no spare end
                 self.interfaces[interface as usize].beats |= !full;
-                let end = End { address, zone: id, vpc: Some(vpc), interface: Some(interface), aws_service: None, route: 1 };
+                let end =
+                    End { address, zone: id, vpc: Some(vpc), interface: Some(interface), aws_service: None, route: 1 };
                 if full { group.spare.push(end) } else { group.ends.push(end) }
             }
             self.keep(group);
@@ -369,7 +370,8 @@ mod tests {
 
     #[test]
     fn places_lie_in_their_range_and_repeat() {
-        for range in ["10.0.10.0/24", "10.0.0.0/8", "192.0.2.7/32", "192.0.2.8/30", "2001:db8::/64", "2001:db8::7/128"] {
+        for range in ["10.0.10.0/24", "10.0.0.0/8", "192.0.2.7/32", "192.0.2.8/30", "2001:db8::/64", "2001:db8::7/128"]
+        {
             let range: IpNet = range.parse().unwrap();
             for n in 0..50 {
                 assert!(range.contains(&place(range, n)), "{range} {n}");

@@ -29,7 +29,6 @@ mod talk;
 mod tests;
 mod traffic;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -112,8 +111,8 @@ pub enum GenerateError {
     /// No place for any traffic.
     #[error("the map has no zone with an address inside one of its VPCs, so no interface could record anything")]
     NoInterfaces,
-    /// A start that no date has.
-    #[error("the start is outside of the years that a date can have")]
+    /// A start or an end that no record can have.
+    #[error("the start lies before 1970, or the traffic would end after the year 9999")]
     BadStart,
 }
 
@@ -137,10 +136,13 @@ pub fn generate(map: &BoundaryMap, options: &GenerateOptions, out: &Path) -> Res
     let network = network;
     let lanes = Lanes::new(&network);
     let span = options.span();
+    // the last minute's file has to have a date, and no field of a record can be negative
+    if span.start < 0 || jiff::Timestamp::from_second(span.window(span.windows - 1) + options::WINDOW).is_err() {
+        return Err(GenerateError::BadStart);
+    }
     let plan = scenario::plan(&network, &lanes, foreign, options, span)?;
     let planted = plan.records.len() as u64;
-    let ordinary =
-        options.flows.checked_sub(planted).ok_or(GenerateError::TooFew { flows: options.flows, planted })?;
+    let ordinary = options.flows.checked_sub(planted).ok_or(GenerateError::TooFew { flows: options.flows, planted })?;
 
     let renderer = Renderer::new(&options.format, &options.account, &options.region);
     let flow_log = format!("fl-{}", aws_hash(&[map.name.as_bytes(), renderer.header().as_bytes()]));
@@ -190,7 +192,11 @@ pub fn generate(map: &BoundaryMap, options: &GenerateOptions, out: &Path) -> Res
         bytes,
         span: (span.start * 1000, (span.window(span.windows - 1) + options::WINDOW) * 1000),
         planted,
-        verdicts: Verdict::ALL.iter().map(|verdict| (*verdict, counts[*verdict as usize])).filter(|v| v.1 > 0).collect(),
+        verdicts: Verdict::ALL
+            .iter()
+            .map(|verdict| (*verdict, counts[*verdict as usize]))
+            .filter(|v| v.1 > 0)
+            .collect(),
         scenarios: plan.scenarios,
         skipped: plan.skipped,
     })
@@ -217,19 +223,5 @@ impl Log<'_> {
         self.renderer.line(record, interface, &mut self.line);
         self.bytes += self.line.len() as u64;
         self.files.write(record.end, &self.line)
-    }
-}
-
-impl fmt::Display for GenerateSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { records, files, planted, .. } = self;
-        writeln!(f, "{records} records in {files} files, {planted} of them planted by {} scenarios", self.scenarios.len())?;
-        for (verdict, count) in &self.verdicts {
-            writeln!(f, "  {verdict:<9} {count:>12}")?;
-        }
-        for (name, why) in &self.skipped {
-            writeln!(f, "  no {name}: {why}")?;
-        }
-        Ok(())
     }
 }

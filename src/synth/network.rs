@@ -58,12 +58,7 @@ impl<'b> Network<'b> {
     /// What the policy says, seen from a VPC.
     pub(super) fn standing(&self, vpc: VpcId, client: &End, server: &End, protocol: u8, port: u16) -> Standing {
         let policy = self.boundary.policy(vpc, client.address, server.address, protocol, port);
-        Standing {
-            allow: policy.allow,
-            leaves: policy.e.permits(),
-            enters: policy.i.permits(),
-            invariant: policy.f,
-        }
+        Standing { allow: policy.allow, leaves: policy.e.permits(), enters: policy.i.permits(), invariant: policy.f }
     }
 
     /// True when an entry of the map takes part under the selected environment and mode.
@@ -174,7 +169,8 @@ mod tests {
 
     #[test]
     fn only_narrow_ranges_tell_the_server() {
-        let ranges = [PortRange { lo: 5432, hi: 5432 }, PortRange { lo: 1025, hi: 65_535 }, PortRange { lo: 0, hi: 63 }];
+        let ranges =
+            [PortRange { lo: 5432, hi: 5432 }, PortRange { lo: 1025, hi: 65_535 }, PortRange { lo: 0, hi: 63 }];
         let set = PortSet::of(ranges.iter());
         assert!(set.contains(5432) && set.contains(0) && set.contains(63));
         assert!(!set.contains(64) && !set.contains(5431) && !set.contains(65_535));

@@ -14,6 +14,8 @@ use super::talk::{Leg, Load, Talk};
 use crate::boundary::model::Role;
 use crate::boundary::{Verdict, ZoneId};
 
+/// Most records that one window of one conversation has: a request and a reply on up to four interfaces.
+const LEGS: u64 = 8;
 /// Most conversations that go on for more than one window.
 const MOST_LONG: usize = 512;
 /// Out of a thousand new things: late packets, blocked probes; the rest are conversations.
@@ -100,9 +102,11 @@ impl<'n> Traffic<'n> {
         };
         let for_traffic = window.budget.saturating_sub(reserved);
 
-        self.go_on(&mut out, for_traffic / 3)?;
+        self.go_on(&mut out, for_traffic / 2)?;
+        // a conversation that does not fit waits for the next window, but in the last one it is cut
+        let room = if window.last { 1 } else { LEGS };
         let mut idle = 0;
-        while out.written < for_traffic && idle < 64 {
+        while out.written + room <= for_traffic && idle < 64 {
             let before = out.written;
             self.something_new(&mut out, for_traffic)?;
             idle = if out.written == before { idle + 1 } else { 0 };
@@ -122,7 +126,7 @@ impl<'n> Traffic<'n> {
         Ok(out.written)
     }
 
-    /// The long conversations go on; a third of the window at most.
+    /// The long conversations go on; half of the window at most.
     fn go_on<E>(
         &mut self,
         out: &mut Filler<'_, impl FnMut(&Record, Verdict) -> Result<(), E>>,
@@ -130,7 +134,7 @@ impl<'n> Traffic<'n> {
     ) -> Result<(), E> {
         let mut long = std::mem::take(&mut self.long);
         for conversation in &mut long {
-            if out.written >= limit {
+            if out.written + LEGS > limit {
                 break;
             }
             conversation.windows_left -= 1;

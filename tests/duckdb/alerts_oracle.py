@@ -1,7 +1,7 @@
 """The alerts of the detectors that need only verdicts, computed a second time from judged records.
 
 One alert per key and tumbling hour of event time (`end`, else `start`). A row is a dict with the columns of `flows`
-and what `lakes.Lake` adds to it: `src`, `dst`, `client_port`, `from_client`.
+and what `lakes.Lake` adds to it: `src`, `dst`, and the oracle's `client_port`, `from_client`, `protected`.
 """
 
 from datetime import timedelta
@@ -18,12 +18,12 @@ COLUMNS = (
 ).split()
 
 
-def detector_of(row, boundary):
+def detector_of(row):
     """The detector that counts this record, if one does."""
     verdict = row["verdict"]
     if verdict in ("breach", "outage"):
         return verdict
-    if verdict == "blocked" and boundary.protected(row["server_zone"]):
+    if verdict == "blocked" and row["protected"]:
         return "blocked"
     if verdict == "unmapped" and row["reason"] == "vpc-not-in-map":
         return "unmapped"
@@ -57,11 +57,11 @@ def counted_once(rows, column):
     return sum(max(per_interface.values()) for per_interface in sums.values())
 
 
-def alerts(rows, boundary):
+def alerts(rows):
     """The alerts as dicts with the keys of `COLUMNS`, and `records`: (source, line) of the rows each one counts."""
     groups = {}
     for row in rows:
-        detector = detector_of(row, boundary)
+        detector = detector_of(row)
         if detector is None:
             continue
         event_time = row["end"] or row["start"]

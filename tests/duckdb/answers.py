@@ -5,7 +5,7 @@ order in which the file gives them. `ANSWERS` is the list; a test fails for a fi
 """
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from oracle import SEVERITIES
@@ -38,7 +38,7 @@ def grouped(rows, *names):
 
 
 def named(names, values, **more):
-    return {**dict(zip(names, values)), **more}
+    return {**dict(zip(names, values, strict=True)), **more}
 
 
 def distinct(rows, name):
@@ -101,7 +101,7 @@ def inside_zones(lake):
 def newest_on_ports(lake, ports=(5432, 8040)):
     rows = [row for row in lake.rows if row["dstport"] in ports]
     rows.sort(key=lambda row: (row["source"], row["line"]))
-    rows.sort(key=lambda row: row["start"].timestamp() if row["start"] else float("-inf"), reverse=True)
+    rows.sort(key=lambda row: row["start"] or datetime.min, reverse=True)
     return [{name: row[name] for name in ("start", "srcaddr", "dstaddr", "dstport", "action")} for row in rows[:100]]
 
 
@@ -125,7 +125,9 @@ def rejects_on_port(lake, port=5432):
 @answer
 def clients_admitted(lake, ports=(5432, 443)):
     names = ("server_zone", "server_port", "client_zone", "verdict", "rule")
-    rows = [row for row in lake.rows if row["action"] == "ACCEPT" and row["client_addr"] and row["server_port"] in ports]
+    rows = [
+        row for row in lake.rows if row["action"] == "ACCEPT" and row["client_addr"] and row["server_port"] in ports
+    ]
     return [
         named(
             names,
@@ -251,9 +253,7 @@ def top_talkers(lake, rows=20):
         {"address": address, "zone": zone, "bytes_sent": sent, "bytes_received": received, "peers": len(peers)}
         for (address, zone), ((sent, received), peers) in talkers.items()
     ]
-    answers.sort(
-        key=lambda row: (-row["bytes_sent"] - row["bytes_received"], nulls_last(row["address"], row["zone"]))
-    )
+    answers.sort(key=lambda row: (-row["bytes_sent"] - row["bytes_received"], nulls_last(row["address"], row["zone"])))
     return answers[:rows]
 
 
@@ -407,7 +407,7 @@ def verdicts_per_hour(lake):
 
 def alerts_in_order(lake):
     """Two alerts that are equally bad and old come in the order of their ids, which only the lake knows."""
-    alerts = sorted(lake.alerts, key=lambda alert: alert["last_seen"].timestamp() if alert["last_seen"] else -1, reverse=True)
+    alerts = sorted(lake.alerts, key=lambda alert: alert["last_seen"] or datetime.min, reverse=True)
     return sorted(alerts, key=lambda alert: -SEVERITIES.index(alert["severity"]))
 
 

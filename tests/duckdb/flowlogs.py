@@ -46,9 +46,9 @@ class BadLine(ValueError):
 
 
 def header_of(line):
-    """The columns that a header line names, or None for a line of data."""
-    names = [token.removeprefix("${").removesuffix("}").replace("-", "_") for token in line.split()]
-    known = sum(name in LOG_COLUMNS for name in names)
+    """The names of a header line, or None for a line of data."""
+    names = [token.removeprefix("${").removesuffix("}") for token in line.split()]
+    known = sum(name.replace("-", "_") in LOG_COLUMNS for name in names)
     return names if names and names[0][:1].isalpha() and 2 * known > len(names) else None
 
 
@@ -58,15 +58,16 @@ def number(text, largest):
     return int(text)
 
 
-def record_of(line, columns=None):
-    """One line as a dict of lake columns; what the log lacks is None. Values in columns unknown to AWS go to `extra`."""
-    columns = columns or DEFAULT_FORMAT
+def record_of(line, names=None):
+    """One line as a dict of lake columns; what the log lacks is None. Values of names unknown to AWS go to `extra`."""
+    names = names or DEFAULT_FORMAT
     tokens = line.split()
-    if len(tokens) != len(columns):
-        raise BadLine(f"{len(tokens)} tokens in a format of {len(columns)}")
+    if len(tokens) != len(names):
+        raise BadLine(f"{len(tokens)} tokens in a format of {len(names)}")
     record = dict.fromkeys(LOG_COLUMNS)
     seen, extra = set(), {}
-    for column, token in zip(columns, tokens):
+    for name, token in zip(names, tokens, strict=True):
+        column = name.replace("-", "_")
         if column in seen:
             continue
         seen.add(column)
@@ -90,8 +91,8 @@ def record_of(line, columns=None):
         elif column in record:
             record[column] = token
         else:
-            extra[column] = token
-    record["extra"] = extra
+            extra[name] = token
+    record["extra"] = extra or None
     return record
 
 
@@ -104,16 +105,16 @@ def lines_of(path):
 
 def read_file(path):
     """Yields (line number from 1, record or None for a bad line, the raw line); headers and blank lines are neither."""
-    columns = DEFAULT_FORMAT
+    names = DEFAULT_FORMAT
     for line_number, line in enumerate(lines_of(path), start=1):
         if not line.strip():
             continue
         header = header_of(line)
         if header:
-            columns = header
+            names = header
             continue
         try:
-            yield line_number, record_of(line, columns), line
+            yield line_number, record_of(line, names), line
         except BadLine:
             yield line_number, None, line
 

@@ -38,7 +38,7 @@ class Lake:
 
     @cached_property
     def rows(self):
-        """Every row of `flows` as it should be, with `src`, `dst`, `client_port` and `from_client` beside it."""
+        """Every row of `flows` as it should be, with `src`, `dst` and the oracle's BESIDE beside it."""
         rows = []
         for source, number, record, _ in self.lines:
             if record is None:
@@ -58,7 +58,7 @@ class Lake:
     @cached_property
     def alerts(self):
         """Every alert as it should be."""
-        return alerts_oracle.alerts(self.rows, self.boundary)
+        return alerts_oracle.alerts(self.rows)
 
     def lies_in_a_vpc(self, address):
         """Whether an address is inside a VPC of the map."""
@@ -101,4 +101,4 @@ def write_log(path, lines, header=None):
 def dicts(relation):
     """The rows of a DuckDB result, as dicts."""
     names = [column[0] for column in relation.description]
-    return [dict(zip(names, row)) for row in relation.fetchall()]
+    return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]

@@ -39,8 +39,9 @@ COLUMNS = (
     "verdict rule reason severity"
 ).split()
 
-#: What the lake does not hold, and the tests need: whether the record's source is the client.
-BESIDE = ("client_port", "from_client")
+#: What the lake does not hold, and the tests need: the client's port, whether the record's source is the client, and
+#: whether the server stands in a protected zone.
+BESIDE = ("client_port", "from_client", "protected")
 
 #: What stands in the place of a rule at an end that has no security group.
 UNMANAGED = "unmanaged"
@@ -209,15 +210,12 @@ class Map:
     def managed(self, vpc, address):
         return self.local(vpc, address) and self.role(self.place(vpc, address)[0]) not in ("nat", "tgw")
 
-    def protected(self, name):
-        """Whether attempts on this zone are worth an alert: it holds data, or an invariant guards its inside."""
-        if name not in self.zones:
-            return False
-        zones = [name, *self.zones[name].ancestors]
-        if any("data" in self.zones[zone].tags for zone in zones):
+    def protected(self, zone_set):
+        """Whether attempts on a server in these zones are worth an alert: one holds data, or an invariant guards it."""
+        if any("data" in self.zones[name].tags for name in zone_set if name in self.zones):
             return True
         guards = ("no-inbound", "only-from", "isolated")
-        return any(name in invariant["zone"] for invariant in self.invariants if invariant["kind"] in guards)
+        return any(meets(invariant["zone"], zone_set) for invariant in self.invariants if invariant["kind"] in guards)
 
     # section 5 -------------------------------------------------------------------------------------------------
 
@@ -320,6 +318,7 @@ class Map:
             client_zone=client_place[0],
             server_zone=server_place[0],
             client_set=client_place[1],
+            server_set=server_place[1],
             egress=egress,
             ingress=ingress,
             invariant=forbidden,
@@ -449,6 +448,7 @@ class Policy(NamedTuple):
     client_zone: str
     server_zone: str
     client_set: frozenset
+    server_set: frozenset
     egress: object
     ingress: object
     invariant: dict | None
@@ -467,12 +467,12 @@ def answer(**known):
 def judge(boundary, record):
     """The columns of `COLUMNS` and `BESIDE` for one record; `boundary` is None where the lake is made without a map."""
     status = record.get("log_status")
-    if boundary is None:
-        return answer(verdict={"NODATA": "nodata", "SKIPDATA": "gap"}.get(status))
     if status == "NODATA":
         return answer(verdict="nodata", reason="quiet", severity="info")
     if status == "SKIPDATA":
         return answer(verdict="gap", reason="skipped", severity="medium")
+    if boundary is None:
+        return answer()
     if any(record.get(name) is None for name in ("srcaddr", "dstaddr", "protocol", "action")):
         return answer(verdict="unmapped", reason="fields-missing", severity="low")
     source = record["srcaddr"] if record.get("pkt_srcaddr") is None else record["pkt_srcaddr"]
@@ -540,6 +540,7 @@ def judge(boundary, record):
         severity=severity,
         client_port=record.get("srcport" if source_is_client else "dstport"),
         from_client=source_is_client,
+        protected=boundary.protected(policy.server_set),
     )
 
 
@@ -587,7 +588,12 @@ def decide(boundary, record, vpc, policy, orientation, side):
         missing = f"no-ingress:{policy.server_zone}"
     if not accepted:
         return "blocked", missing, False
-    if orientation != "reply" and side in ("source", "transit") and policy.egress is not None and policy.ingress is None:
+    if (
+        orientation != "reply"
+        and side in ("source", "transit")
+        and policy.egress is not None
+        and policy.ingress is None
+    ):
         return "attempt", missing, False
     if orientation == "reply":
         refused = flags is not None and flags & RST and not flags & SYN

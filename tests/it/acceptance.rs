@@ -241,6 +241,21 @@ fn every_fact_is_shown_or_excused() {
     assert_none(&wrong);
 }
 
+/// Every map in the folders has a case, so that none of them decays.
+#[test]
+fn every_map_has_a_case() {
+    let used: BTreeSet<_> = cases().into_iter().map(|(system, case)| testdata().join(system).join(case.map)).collect();
+    for (system, ..) in SYSTEMS {
+        for folder in [testdata().join(system), testdata().join(system).join("variants")] {
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            let maps = entries.map(|entry| entry.expect("a folder that can be listed").path());
+            for map in maps.filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+                assert!(used.contains(&map), "no case uses {}", map.display());
+            }
+        }
+    }
+}
+
 /// The vectors are defined on maps of their own; the maps of the reference systems say the same, better.
 #[test]
 fn the_maps_answer_the_vectors() {

@@ -164,7 +164,7 @@ fn a_replay_is_summed_up() {
     let shown = case.shown(&output);
     // the first line has times and rates
     let (_, rest) = shown.split_once("records/s").unwrap();
-    let (_, rest) = rest.split_once('\n').unwrap();
+    let (_, rest) = rest.split_once("\n").unwrap();
     insta::assert_snapshot!(rest);
     let again = case.run("replay logs --map map.toml --out lake");
     insta::assert_snapshot!("replay_again", case.shown(&again));

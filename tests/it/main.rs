@@ -1,6 +1,9 @@
 //! The one integration binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up should stop")]
+
 mod acceptance;
 mod cli;
 mod logs;
 mod ranks;
+mod systems;

@@ -7,7 +7,7 @@ use super::flow::Flow;
 use super::nacl::NaclAnswer;
 use super::orientation::Oriented;
 use super::policy::{Grant, Policy};
-use super::services::{NARROW, Protocol};
+use super::ports::{NARROW, Protocol};
 use super::side::{FoundBy, SideBy};
 use super::verdict::{Weight, WeightBy};
 use super::zones::{AddressClass, ClassId};
@@ -160,7 +160,7 @@ impl Boundary {
             OrientedBy::Policy => format!("only the {reading} reading is allowed by a grant of at most {NARROW} ports"),
             OrientedBy::Service => {
                 let service = self.services.at(flow.kind(), server_port);
-                let name = service.map_or("", |(service, _)| self.service_name(service));
+                let name = service.map_or("", |service| self.service_name(service));
                 format!("only port {server_port} is a declared service's ({name})")
             }
             OrientedBy::Nat => {
@@ -188,7 +188,7 @@ impl Boundary {
         };
         let (client, server) = if oriented.reversed { (flow.dst, flow.src) } else { (flow.src, flow.dst) };
         let mut text = format!("client {client}, server {server} {}", service_port(flow, oriented.server_port));
-        if let Some((service, _)) = self.services.at(flow.kind(), oriented.server_port) {
+        if let Some(service) = self.services.at(flow.kind(), oriented.server_port) {
             text += &format!(" ({})", self.service_name(service));
         }
         text + "; " + reading

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::services::Protocol;
+use super::ports::Protocol;
 use crate::record::{Action, Field, FlowDirection, FlowRecord, TcpFlags};
 
 /// One record that has what every judgement needs, with nulls read as evaluator.md §3 says.

@@ -1,33 +1,31 @@
 //! The policies of usual maps, decided beforehand.
 //!
-//! Between two ports where a term's range begins or ends, nothing changes. So the policies of a pair of groups are
-//! four short lists (one a protocol) of the ports where the policy changes, with the policy from there on. Pairs
-//! to which the same terms apply in the same way share their lists, and there are few different policies, so that
-//! a list's entry is a number.
+//! Between two ports where a grant's or an invariant's ports begin or end, nothing changes. So the policies of a pair
+//! of groups are four short lists (one a protocol) of the ports where the policy changes, with the policy from there
+//! on. Pairs to which the same grants and invariants apply in the same way share their lists, and there are few
+//! different policies, so that an entry of a list holds a number.
 //!
-//! Memory is bounded: pairs beyond the budget are left out, and decided anew for each record.
+//! Memory and time to build are bounded: pairs beyond the budget are left out, and decided anew for each record.
 
 use rustc_hash::FxHashMap;
 
-use super::policy::{Candidate, Policy, Weights};
-use super::services::{Protocol, cuts};
+use super::grants::Fit;
+use super::policy::{Policy, Rulebook};
+use super::ports::Protocol;
 
 /// How much may be tabulated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
-    /// Pairs of groups, each a number of 4 bytes.
+    /// Pairs of groups, 4 bytes each.
     pub(super) pairs: usize,
-    /// Work on lists, in weighed terms. It bounds the entries of lists too, 6 bytes each.
-    pub(super) work: usize,
+    /// Entries of lists, at most 6 bytes each: neighbours with the same policy become one.
+    pub(super) cuts: usize,
 }
 
 impl Budget {
-    /// 16 MiB of pairs, and fewer than 4 million entries of lists.
-    pub(super) const USUAL: Self = Self { pairs: 1 << 22, work: 1 << 26 };
+    /// At most 16 MiB of pairs and 48 MiB of lists.
+    pub(super) const USUAL: Self = Self { pairs: 1 << 22, cuts: 1 << 23 };
 }
-
-/// The work that an entry of a list costs beside the weighing.
-const ENTRY: usize = 16;
 
 /// The row of a pair that is left out.
 const LEFT_OUT: u32 = u32::MAX;
@@ -48,12 +46,12 @@ pub(super) struct Memo {
     policies: Vec<Policy>,
 }
 
-/// What tells rows apart: the terms that apply, how specifically, and whether the ends are managed.
-type Key = (Vec<Candidate>, (bool, bool));
+/// What tells rows apart: the grants and the terms of invariants that fit, and whether the ends are managed.
+type Key = (Vec<Fit>, Vec<u32>, (bool, bool));
 
 impl Memo {
-    pub(super) fn new(weights: &Weights, mut budget: Budget) -> Self {
-        let (clients, servers) = weights.groups();
+    pub(super) fn new(rulebook: &Rulebook, mut budget: Budget) -> Self {
+        let (clients, servers) = rulebook.groups();
         let mut memo = Self { servers: servers as usize, ..Self::default() };
         if (clients as usize).saturating_mul(servers as usize) > budget.pairs {
             return memo;
@@ -62,11 +60,13 @@ impl Memo {
         let mut numbers = FxHashMap::default();
         for client in 0..clients {
             for server in 0..servers {
-                let key: Key = (weights.candidates(client, server).collect(), weights.managed(client, server));
+                let fits = rulebook.fits(client, server).collect();
+                let terms = rulebook.terms(client, server).collect();
+                let key: Key = (fits, terms, rulebook.managed(client, server));
                 let row = match known.get(&key) {
                     Some(row) => *row,
                     None => {
-                        let row = memo.push_row(weights, &key, &mut budget, &mut numbers);
+                        let row = memo.push_row(rulebook, &key, &mut budget, &mut numbers);
                         known.insert(key, row);
                         row
                     }
@@ -81,17 +81,14 @@ impl Memo {
     /// Adds the four lists of a row, if the budget allows it.
     fn push_row(
         &mut self,
-        weights: &Weights,
-        (candidates, managed): &Key,
+        rulebook: &Rulebook,
+        (fits, terms, managed): &Key,
         budget: &mut Budget,
         numbers: &mut FxHashMap<Policy, u32>,
     ) -> u32 {
-        let lists = Protocol::ALL.map(|protocol| {
-            cuts(candidates.iter().flat_map(|candidate| weights.ports(*candidate).ranges(protocol)).copied())
-        });
-        let entries: usize = lists.iter().map(Vec::len).sum();
-        match budget.work.checked_sub(entries * (candidates.len() + ENTRY)) {
-            Some(left) => budget.work = left,
+        let lists = Protocol::ALL.map(|protocol| rulebook.cuts(fits, terms, protocol));
+        match budget.cuts.checked_sub(lists.iter().map(Vec::len).sum()) {
+            Some(left) => budget.cuts = left,
             None => return LEFT_OUT,
         }
         let row = self.lists.len() / Protocol::ALL.len();
@@ -99,7 +96,8 @@ impl Memo {
             self.lists.push(self.cuts.len() as u32);
             let mut last = None;
             for cut in list {
-                let policy = weights.decide(candidates.iter().copied(), *managed, protocol, cut);
+                let (fits, terms) = (fits.iter().copied(), terms.iter().copied());
+                let policy = rulebook.decide(fits, terms, *managed, protocol, cut);
                 if last.replace(policy) != Some(policy) {
                     let number = *numbers.entry(policy).or_insert_with(|| {
                         self.policies.push(policy);

@@ -14,19 +14,22 @@
 //!
 //! A verdict is a function of one record and the map. Everything that the map alone decides is worked out in
 //! [`Boundary::new`]: `address` flattens prefixes into one range table a VPC, `zones` sorts all addresses into few
-//! classes, `policy` finds which rules and invariants apply to which pair of classes, `memo` tabulates the answers
-//! by port. What is left for a record is a handful of look-ups, and nothing is allocated.
+//! classes, `grants` and `invariants` find what applies to which pair of classes, `policy` decides, and `memo`
+//! tabulates the decisions by port. What is left for a record is a handful of look-ups, and nothing is allocated.
 //!
 //! [`Boundary::explain`] takes the same steps by the same functions and puts them into words.
 
 mod address;
 mod explain;
 mod flow;
+mod grants;
+mod invariants;
 mod memo;
 mod nacl;
 mod names;
 mod orientation;
 mod policy;
+mod ports;
 mod protected;
 mod services;
 mod side;
@@ -44,7 +47,8 @@ use self::flow::Flow;
 use self::memo::Budget;
 use self::orientation::Oriented;
 use self::policy::Policies;
-use self::services::{Protocol, ServiceTable};
+use self::ports::Protocol;
+use self::services::ServiceTable;
 use self::side::{FoundBy, Inventory, SideBy};
 use self::verdict::Ruling;
 use self::zones::{ClassId, Zones};

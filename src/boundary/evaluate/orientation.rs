@@ -6,7 +6,7 @@
 
 use super::flow::Flow;
 use super::policy::Policy;
-use super::services::{NARROW, Protocol};
+use super::ports::Protocol;
 use super::zones::ClassId;
 use super::{Boundary, Located};
 use crate::boundary::values::{Confidence, Orientation, OrientedBy};
@@ -93,7 +93,7 @@ impl Boundary {
         if let Some(orientation) = one_of(src_may && counts(forward), dst_may && counts(reversed)) {
             return (orientation, OrientedBy::Policy, Confidence::Strong);
         }
-        let serves = |port| self.services.at(flow.kind(), port).is_some_and(|(_, width)| width <= NARROW);
+        let serves = |port| self.services.is_narrow(flow.kind(), port);
         if let Some(orientation) = one_of(src_may && serves(dstport), dst_may && serves(srcport)) {
             return (orientation, OrientedBy::Service, Confidence::Strong);
         }

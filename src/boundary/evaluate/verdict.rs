@@ -4,7 +4,7 @@ use super::flow::Flow;
 use super::nacl::NaclAnswer;
 use super::orientation::Oriented;
 use super::policy::Grant;
-use super::services::Protocol;
+use super::ports::Protocol;
 use super::{Boundary, Located};
 use crate::boundary::judgement::{Credit, Judgement, Missing, Path, Reason};
 use crate::boundary::model::ZoneId;
@@ -127,7 +127,7 @@ impl Boundary {
                 confidence: oriented.confidence,
                 side,
                 client_is_source: !oriented.reversed,
-                service: self.services.at(flow.kind(), oriented.server_port).map(|(service, _)| service),
+                service: self.services.at(flow.kind(), oriented.server_port),
             }),
         }
     }

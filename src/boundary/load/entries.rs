@@ -4,19 +4,18 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::super::model::{
-    BoundaryMap, Eni, Exit, Expect, ExpectSubject, FlowLogSettings, Invariant, InvariantKind, Nacl, Place, PortRange,
-    Role, Rule, RuleSide, Selector, Service, Vpc, VpcId, Zone, ZoneId,
+    BoundaryMap, Eni, Exit, Expect, ExpectSubject, FlowLogSettings, Invariant, InvariantKind, Nacl, PortRange, Role,
+    Rule, RuleSide, Selector, Service, Vpc, VpcId, Zone, ZoneId,
 };
 use super::super::values::Severity;
-use super::keys::{self, Case, Table};
-use super::node::{Node, Value};
+use super::gather::{Named, identity, many, named, once, open, unique};
+use super::keys::{self, Case};
+use super::names::{ANY_SERVICE, Names};
+use super::node::Node;
 use super::problem::Sink;
-use super::scope::{ANY_SERVICE, Decoder, Index, Names, Scope};
+use super::scope::{Decoder, Scope};
 use super::words;
 use crate::record::Action;
-
-/// More entries of a kind than this do not fit the model's indices, of which the built-in zones take a few.
-const MAX_ENTRIES: usize = 65_000;
 
 /// Reads the files of a map, in their order. The result is a map only if `sink` stays empty.
 pub(super) fn decode(roots: &[Node], sink: &mut Sink) -> BoundaryMap {
@@ -29,6 +28,7 @@ pub(super) fn decode(roots: &[Node], sink: &mut Sink) -> BoundaryMap {
             decoder.number(&file, "version");
         }
         decoder.word(&file, "default");
+        decoder.texts(&file, "include");
         files.push(file);
     }
     let name = once(&mut decoder, &files, "name", Decoder::name).unwrap_or_default().to_owned();
@@ -94,129 +94,6 @@ pub(super) fn decode(roots: &[Node], sink: &mut Sink) -> BoundaryMap {
     }
 }
 
-/// A key of the top that stands in one file at most.
-fn once<'a, T>(
-    decoder: &mut Decoder<'a>,
-    files: &[Scope<'a>],
-    key: &str,
-    read: fn(&mut Decoder<'a>, &Scope<'a>, &str) -> Option<T>,
-) -> Option<T> {
-    let mut with = files.iter().filter(|file| file.has(key));
-    let first = with.next().or(files.first())?;
-    for other in with {
-        if let (Some(node), Some(given)) = (other.node(key), first.node(key)) {
-            let problem = decoder.sink.add(&node.place, format!("`{key}` is given in two files"));
-            problem.hint("keep it in one of them").related(&given.place, "first given here");
-        }
-    }
-    read(decoder, first, key)
-}
-
-/// An entry of a table of tables: its name, and what stands there.
-type Named<'a> = (&'a str, &'a Place, &'a Node);
-
-/// The entries of a table of tables over all files, each name once.
-fn named<'a>(
-    decoder: &mut Decoder<'a>,
-    files: &[Scope<'a>],
-    key: &str,
-    reserved: &[&str],
-) -> (Vec<Named<'a>>, Index<'a>) {
-    let mut entries = Vec::new();
-    let mut index = Index::default();
-    for file in files {
-        let Some(node) = decoder.value(file, key) else { continue };
-        if let Value::List(_) = &node.value {
-            if let Some(problem) = decoder.mismatch(node, &format!("`{key}`"), "a table") {
-                problem.hint(format!("write `[{key}.NAME]`, once for each name"));
-            }
-            continue;
-        }
-        for member in decoder.members(node, &format!("`{key}`")) {
-            let name = member.key.as_str();
-            decoder.nameable(name, &member.place, &format!("the name of this {key}"));
-            if reserved.contains(&name) {
-                let problem = decoder.sink.add(&member.place, format!("the {key} `{name}` is built in"));
-                problem.hint("choose another name");
-            } else if let Err(first) = index.declare(name, &member.place) {
-                let problem = decoder.sink.add(&member.place, format!("the {key} `{name}` is defined twice"));
-                problem.hint("rename or remove one of the two").related(first, "first defined here");
-            } else if fits(decoder, key, entries.len(), &member.place) {
-                entries.push((name, &member.place, &member.node));
-            } else {
-                return (entries, index);
-            }
-        }
-    }
-    (entries, index)
-}
-
-/// The entries of a list of tables over all files.
-fn many<'a>(decoder: &mut Decoder<'a>, files: &[Scope<'a>], key: &str) -> Vec<&'a Node> {
-    let mut entries = Vec::new();
-    for file in files {
-        let Some(node) = decoder.value(file, key) else { continue };
-        let Value::List(items) = &node.value else {
-            if let Some(problem) = decoder.mismatch(node, &format!("`{key}`"), "a list of tables") {
-                problem.hint(format!("write `[[{key}]]`, once for each {key}"));
-            }
-            continue;
-        };
-        for item in items {
-            if !fits(decoder, key, entries.len(), &item.place) {
-                return entries;
-            }
-            entries.push(item);
-        }
-    }
-    entries
-}
-
-/// True when one more entry fits; else a problem.
-fn fits(decoder: &mut Decoder<'_>, key: &str, count: usize, place: &Place) -> bool {
-    if count == MAX_ENTRIES {
-        let problem = decoder.sink.add(place, format!("more than {MAX_ENTRIES} entries of `{key}`"));
-        problem.hint("split the map: one for each VPC or account");
-    }
-    count < MAX_ENTRIES
-}
-
-/// The text at a key that names an entry, and its place.
-fn identity<'a>(node: &'a Node, key: &str) -> Option<(&'a str, &'a Place)> {
-    let Value::Table(members) = &node.value else { return None };
-    let node = members.iter().find(|member| member.key == key).map(|member| &member.node)?;
-    match &node.value {
-        Value::Text(text) => Some((text, &node.place)),
-        _ => None,
-    }
-}
-
-/// Reports an id that was there before.
-fn unique<'a>(decoder: &mut Decoder<'a>, ids: &mut HashMap<&'a str, &'a Place>, id: &'a str, place: &'a Place) {
-    match ids.entry(id) {
-        Entry::Vacant(slot) => {
-            slot.insert(place);
-        }
-        Entry::Occupied(first) => {
-            let problem = decoder.sink.add(place, format!("the id `{id}` is used twice"));
-            problem.hint("give each entry its own id").related(first.get(), "first used here");
-        }
-    }
-}
-
-/// Opens an entry of a list; it stands where its id does.
-fn open<'a>(
-    decoder: &mut Decoder<'a>,
-    node: &'a Node,
-    table: &'static Table,
-    case: Option<&'static Case>,
-) -> Scope<'a> {
-    match identity(node, "id") {
-        Some((id, place)) => decoder.open(node, place, format!("{} `{id}`", table.name), table, case),
-        None => decoder.open(node, &node.place, format!("this {}", table.name), table, case),
-    }
-}
-
 fn flow_log<'a>(decoder: &mut Decoder<'a>, file: &Scope<'a>, key: &str) -> Option<FlowLogSettings> {
     let node = decoder.value(file, key)?;
     let scope = decoder.open(node, &node.place, "`[flow_log]`".to_owned(), &keys::FLOW_LOG, None);
@@ -233,6 +110,7 @@ fn flow_log<'a>(decoder: &mut Decoder<'a>, file: &Scope<'a>, key: &str) -> Optio
 
 fn vpc<'a>(decoder: &mut Decoder<'a>, (name, place, node): Named<'a>) -> Vpc {
     let scope = decoder.open(node, place, format!("vpc `{name}`"), &keys::VPC, None);
+    decoder.filled(&scope, "cidrs", "name its address ranges, like `10.0.0.0/16`");
     Vpc {
         name: name.to_owned(),
         id: decoder.name(&scope, "id").map(str::to_owned),
@@ -355,6 +233,7 @@ fn eni<'a>(decoder: &mut Decoder<'a>, (name, place, node): Named<'a>) -> Eni {
 }
 
 fn when<'a>(decoder: &mut Decoder<'a>, scope: &Scope<'a>) -> Selector {
+    decoder.filled(scope, "env", "name an environment, or leave the key out for every one");
     Selector { env: decoder.texts(scope, "env"), mode: decoder.name(scope, "mode").map(str::to_owned) }
 }
 
@@ -462,7 +341,8 @@ fn exits<'a>(decoder: &mut Decoder<'a>, scope: &Scope<'a>) -> Vec<Exit> {
 }
 
 fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
-    let has = |key| matches!(&node.value, Value::Table(members) if members.iter().any(|member| member.key == key));
+    let members = node.members().unwrap_or_default();
+    let has = |key| members.iter().any(|member| member.key == key);
     let (by_rule, by_path) = (has("rule"), has("from") || has("to"));
     let case = match (by_rule, by_path) {
         (true, false) => Some("rule"),
@@ -475,7 +355,7 @@ fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
     if by_rule && by_path {
         let problem = decoder.sink.add(scope.place(), format!("{what} watches a rule and a path"));
         problem.hint("keep either `rule`, or `from` and `to`");
-    } else if case.is_none() && matches!(node.value, Value::Table(_)) {
+    } else if case.is_none() && scope.is_table() {
         let problem = decoder.sink.missing(scope.place(), format!("{what} watches nothing"));
         problem.hint("name a `rule`, or zones in `from` and `to`");
     }
@@ -490,7 +370,7 @@ fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
         None => ExpectSubject::Rule(String::new()),
     };
     let (min_flows, max_flows) = (decoder.count(&scope, "min_flows"), decoder.count(&scope, "max_flows"));
-    if !scope.has("min_flows") && !scope.has("max_flows") && matches!(node.value, Value::Table(_)) {
+    if !scope.has("min_flows") && !scope.has("max_flows") && scope.is_table() {
         let problem = decoder.sink.missing(scope.place(), format!("{what} sets no limit"));
         problem.hint("give `min_flows`, `max_flows` or both");
     }

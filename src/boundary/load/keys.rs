@@ -1,7 +1,8 @@
 //! THE table of a map's keys: name, shape, meaning.
 //!
 //! The decoder looks up every key that it reads here (so an unknown key is one that is not here), takes the legal
-//! words and numbers from here, and the JSON Schema is written from here. A key is added here and in `entries.rs`.
+//! words and numbers from here, and the JSON Schema is written from here. A key is added here, in `entries.rs`, which reads it, and in
+//! `export.rs`, which writes it.
 
 /// A table of the map and its keys.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(super) enum Shape {
     Texts,
     /// The name of a thing.
     Name,
+    /// A list of names, not empty.
+    Names,
     /// A boolean.
     Flag,
     /// An integer from the first to the second, both included.
@@ -59,8 +62,11 @@ pub(super) enum Shape {
     Word(&'static [&'static str]),
     /// A network in CIDR form.
     Cidr,
-    /// A list of networks in CIDR form.
-    Cidrs,
+    /// A list of networks in CIDR form; may it be empty?
+    Cidrs {
+        /// An empty list means something.
+        empty: bool,
+    },
     /// A list of addresses.
     Addresses,
     /// One port or one range of ports.
@@ -112,7 +118,7 @@ const ZONES: Shape = Zones { empty: false };
 const OWNER: Key = key("owner", Text, "Who answers for it.");
 const DESCRIPTION: Key = key("description", Text, "What it is, and why.");
 const SEVERITY: Shape = Word(&["info", "low", "medium", "high", "critical"]);
-const ENV: Key = key("env", Texts, "Environments in which it takes part; all of them where the key is absent.");
+const ENV: Key = key("env", Names, "Environments in which it takes part; all of them where the key is absent.");
 const MODE: Key = key("mode", Name, "Mode in which it takes part; also when no mode is selected.");
 const FROM: Key = must("from", ZONES, "Zones of the client.");
 const TO: Key = must("to", ZONES, "Zones of the server.");
@@ -166,7 +172,7 @@ pub(super) const VPC: Table = Table {
     doc: "A VPC.",
     keys: &[
         key("id", Name, "Its AWS id, matched with the field `vpc-id`."),
-        must("cidrs", Cidrs, "Its address ranges."),
+        must("cidrs", Cidrs { empty: false }, "Its address ranges."),
         key("peers", Vpcs, "VPCs whose addresses are local too."),
         key("accounts", Texts, "Accounts that own it."),
         OWNER,
@@ -181,7 +187,7 @@ pub(super) const ZONE: Table = Table {
     doc: "Addresses that share a boundary.",
     keys: &[
         key("vpc", Vpc, "The VPC that it lies in; may be absent when the map has one VPC."),
-        key("cidrs", Cidrs, "Its address ranges."),
+        key("cidrs", Cidrs { empty: true }, "Its address ranges."),
         key("addresses", Addresses, "Its single addresses; they win over ranges."),
         key("subnets", Texts, "Subnet ids; they count through the inventory."),
         key("security_groups", Texts, "Security groups by name or id; they count through the inventory."),

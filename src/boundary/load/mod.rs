@@ -1,8 +1,8 @@
 //! Reading a boundary map: TOML or JSON, one file or several, every problem in one run.
 //!
 //! ```text
-//! text ──> node (TOML) ─┐
-//! text ──> json ────────┴─> Node ──> entries (by the table in keys, through scope) ──> BoundaryMap
+//! text ──> toml_text ─┐
+//! text ──> json_text ─┴─> Node ──> entries (by the table in keys, through scope) ──> BoundaryMap
 //!                                        └─> problem: MapProblems
 //! ```
 //!
@@ -23,12 +23,15 @@
 //! above. File names do not count.
 
 mod entries;
-mod json;
+mod gather;
+mod json_text;
 mod keys;
+mod names;
 mod node;
 mod problem;
 mod schema;
 mod scope;
+mod toml_text;
 mod words;
 
 #[cfg(test)]
@@ -43,6 +46,7 @@ use node::{Node, Value};
 use problem::Sink;
 pub use problem::{MapProblems, Problem, Related};
 pub use schema::map_schema;
+pub(super) use words::{duration_text, ports_text, protocol_text};
 
 /// Bytes of one file. Interfaces are the bulk of a large map: this is room for half a million.
 const MAX_BYTES: usize = 64 << 20;
@@ -108,8 +112,8 @@ impl Loader<'_> {
         let file = u16::try_from(self.files.len()).unwrap_or(u16::MAX);
         let root = match path {
             _ if text.is_empty() => Node::empty(file),
-            _ if is_json(path, &text) => json::read_json(file, &text, &mut self.sink),
-            _ => node::read_toml(file, &text, &mut self.sink),
+            _ if is_json(path, &text) => json_text::read_json(file, &text, &mut self.sink),
+            _ => toml_text::read_toml(file, &text, &mut self.sink),
         };
         let includes = includes(&root);
         self.files.push(MapFile { name: path.to_owned(), text });
@@ -140,7 +144,7 @@ impl Loader<'_> {
 
 /// The paths in `include`, with their places. What is wrong with the list, the decoder says.
 fn includes(root: &Node) -> Vec<(String, Place)> {
-    let Value::Table(members) = &root.value else { return Vec::new() };
+    let members = root.members().unwrap_or_default();
     let list = members.iter().find(|member| member.key == "include").map(|member| &member.node.value);
     let Some(Value::List(items)) = list else { return Vec::new() };
     let path = |item: &Node| match &item.value {

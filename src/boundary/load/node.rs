@@ -3,11 +3,7 @@
 //! TOML and JSON both become this tree, and one decoder reads it. serde would stop at the first problem and knows no
 //! places inside JSON; here every problem of a run can be reported.
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
 use super::super::model::Place;
-use super::problem::Sink;
 
 /// A value with its place.
 #[derive(Debug)]
@@ -57,6 +53,14 @@ impl Node {
     pub(super) fn empty(file: u16) -> Self {
         Self { place: Place { file, span: 0..0 }, value: Value::Table(Vec::new()) }
     }
+
+    /// The members of a table; `None` for other values.
+    pub(super) fn members(&self) -> Option<&[Member]> {
+        match &self.value {
+            Value::Table(members) => Some(members),
+            _ => None,
+        }
+    }
 }
 
 impl Value {
@@ -74,49 +78,4 @@ impl Value {
             Self::Broken => "nothing",
         }
     }
-}
-
-/// Reads TOML; syntax errors go to `sink`, and what could be read in spite of them is returned.
-pub(super) fn read_toml(file: u16, text: &str, sink: &mut Sink) -> Node {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        let token = text.get(span.clone()).unwrap_or_default().to_owned();
-        let place = Place { file, span };
-        if error.message() == "duplicate key" {
-            sink.add(&place, format!("`{token}` is defined twice")).hint("rename or remove one of the two");
-        } else {
-            sink.broken(&place, format!("invalid TOML: {}", error.message()));
-        }
-    }
-    let span = root.span();
-    Node { place: Place { file, span }, value: table(file, root.into_inner()) }
-}
-
-fn table(file: u16, table: DeTable<'_>) -> Value {
-    let member = |(key, value): (Spanned<_>, Spanned<_>)| {
-        let place = Place { file, span: key.span() };
-        Member { key: std::borrow::Cow::into_owned(key.into_inner()), place, node: node(file, value) }
-    };
-    let mut members: Vec<Member> = table.into_iter().map(member).collect();
-    // The crate sorts by name; people think in the order that they wrote.
-    members.sort_by_key(|member| member.place.span.start);
-    Value::Table(members)
-}
-
-/// The crate bounds the depth of nesting, so this recursion is bounded too.
-fn node(file: u16, value: Spanned<DeValue<'_>>) -> Node {
-    let span = value.span();
-    let value = match value.into_inner() {
-        // The crate's stand-in for a value that is not there.
-        DeValue::Integer(_) if span.is_empty() => Value::Broken,
-        DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Integer(number) => Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
-        DeValue::Float(_) => Value::Float,
-        DeValue::Boolean(flag) => Value::Flag(flag),
-        DeValue::Datetime(date) => Value::Date(date.to_string()),
-        DeValue::Array(items) => Value::List(items.into_iter().map(|item| node(file, item)).collect()),
-        DeValue::Table(members) => table(file, members),
-    };
-    Node { place: Place { file, span }, value }
 }

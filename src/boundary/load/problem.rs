@@ -11,7 +11,10 @@ use super::super::model::{MapFile, Place};
 
 /// Reports longer than this end with the number of the problems that are left out: nobody reads on, and a file of
 /// garbage has as many problems as lines.
-const SHOWN: usize = 200;
+pub(super) const SHOWN: usize = 100;
+
+/// Characters of a line on both sides of a place that a report shows: JSON made by a program may be one long line.
+const MARGIN: usize = 160;
 
 /// All problems of a map that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,26 +75,35 @@ impl MapProblems {
             }
             text.push('\n');
         }
-        if let Some(more) = self.problems.len().checked_sub(SHOWN).filter(|&more| more > 0) {
+        if let Some(more) = self.hidden() {
             text.push_str(&format!("and {more} more\n"));
         }
         text
     }
 
+    /// Number of problems that a report leaves out, if it does.
+    fn hidden(&self) -> Option<usize> {
+        self.problems.len().checked_sub(SHOWN).filter(|&more| more > 0)
+    }
+
     /// `file:line:column`, counted from 1, the column in characters.
     pub fn position(&self, place: &Place) -> String {
-        let Some(file) = self.files.get(usize::from(place.file)) else { return String::new() };
-        let before = file.text.get(..place.span.start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        format!("{}:{line}:{column}", file.name)
+        position(&self.files, place)
     }
+}
+
+fn position(files: &[MapFile], place: &Place) -> String {
+    let Some(file) = files.get(usize::from(place.file)) else { return String::new() };
+    let before = file.text.get(..place.span.start).unwrap_or_default();
+    let line = newlines(before) + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{}:{line}:{column}", file.name)
 }
 
 /// One line per problem, for logs; [`MapProblems::report`] is for people.
 impl fmt::Display for MapProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
+        for (index, problem) in self.problems.iter().take(SHOWN).enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
@@ -99,6 +111,9 @@ impl fmt::Display for MapProblems {
             if let Some(hint) = &problem.hint {
                 write!(f, " ({hint})")?;
             }
+        }
+        if let Some(more) = self.hidden() {
+            write!(f, "\nand {more} more")?;
         }
         Ok(())
     }
@@ -112,8 +127,8 @@ pub(super) struct Sink {
     problems: Vec<Problem>,
     /// Problems that may be no more than the echo of a syntax error: something seems to be missing.
     echoes: Vec<usize>,
-    /// Places of syntax errors after which a part of a file may be lost.
-    broken: Vec<Place>,
+    /// A syntax error may have hidden a part of a file.
+    broken: bool,
 }
 
 impl Sink {
@@ -124,8 +139,9 @@ impl Sink {
 
     /// Adds a problem.
     pub(super) fn add(&mut self, place: &Place, message: impl Into<String>) -> &mut Problem {
-        let problem = Problem { place: place.clone(), message: message.into(), hint: None, related: Vec::new() };
-        self.problems.push_mut(problem)
+        // Messages quote the map, in which anything may stand; a terminal must not obey it.
+        let message = message.into().replace(char::is_control, "\u{fffd}");
+        self.problems.push_mut(Problem { place: place.clone(), message, hint: None, related: Vec::new() })
     }
 
     /// Adds a problem that says that something is missing: not reported when a syntax error may have hidden it.
@@ -136,7 +152,7 @@ impl Sink {
 
     /// Adds a syntax error, after which a part of the file may be lost.
     pub(super) fn broken(&mut self, place: &Place, message: impl Into<String>) -> &mut Problem {
-        self.broken.push(place.clone());
+        self.broken = true;
         self.add(place, message)
     }
 
@@ -147,30 +163,13 @@ impl Sink {
         let mut echoes = echoes.into_iter().peekable();
         for (index, problem) in problems.into_iter().enumerate() {
             let echo = echoes.next_if_eq(&index).is_some();
-            if broken.is_empty() || !echo {
+            if !(broken && echo) {
                 kept.push(problem);
             }
         }
         kept.sort_by_key(|problem| (problem.place.file, problem.place.span.start));
-        // What is left on the line of a syntax error is its echo too.
-        let mut last = None;
-        kept.retain(|problem| {
-            let line = line_start(&files, &problem.place);
-            if last == Some(line) {
-                return false;
-            }
-            last = broken.iter().any(|place| place == &problem.place).then_some(line);
-            true
-        });
         if kept.is_empty() { Ok(files) } else { Err(MapProblems { files, problems: kept }) }
     }
-}
-
-/// File and offset of the line that the place begins in.
-fn line_start(files: &[MapFile], place: &Place) -> (u16, usize) {
-    let before = files.get(usize::from(place.file)).and_then(|file| file.text.as_bytes().get(..place.span.start));
-    let newline = before.and_then(|before| memchr::memrchr(b'\n', before));
-    (place.file, newline.map_or(0, |newline| newline + 1))
 }
 
 /// A problem with its files, as miette wants it.
@@ -199,8 +198,7 @@ impl Diagnostic for Report<'_> {
         let elsewhere = self.problem.related.iter().filter(|related| related.place.file != self.problem.place.file);
         let mut lines: Vec<String> = self.problem.hint.iter().cloned().collect();
         for Related { place, message } in elsewhere {
-            let position = MapProblems { files: self.files.to_vec(), problems: Vec::new() }.position(place);
-            lines.push(format!("{message}: {position}"));
+            lines.push(format!("{message}: {}", position(self.files, place)));
         }
         (!lines.is_empty()).then(|| Box::new(lines.join("\n")) as Box<dyn fmt::Display>)
     }
@@ -223,38 +221,62 @@ impl Diagnostic for Report<'_> {
     }
 }
 
+/// The lines of a span: miette's own reading of a text without context cuts the lines to the span, and counts lines
+/// from the beginning of the file, which joins labels that are far from each other.
 impl SourceCode for Report<'_> {
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
-        before: usize,
-        after: usize,
+        _before: usize,
+        _after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let file = self.files.get(usize::from(self.problem.place.file)).ok_or(MietteError::OutOfBounds)?;
-        let found = file.text.read_span(span, before, after)?;
+        let text = file.text.as_str();
+        let end = span.offset() + span.len();
+        let before = text.get(..span.offset()).ok_or(MietteError::OutOfBounds)?;
+        let after = text.get(end..).ok_or(MietteError::OutOfBounds)?;
+        let head = before.rsplit('\n').next().unwrap_or_default();
+        let tail = after.lines().next().unwrap_or_default();
+        let first = span.offset() - last_chars(head, MARGIN).len();
+        let last = end + first_chars(tail, MARGIN).len();
+        let shown = text.get(first..last).ok_or(MietteError::OutOfBounds)?;
         Ok(Box::new(MietteSpanContents::new_named(
             file.name.clone(),
-            found.data(),
-            *found.span(),
-            found.line(),
-            found.column(),
-            found.line_count(),
+            shown.as_bytes(),
+            (first, shown.len()).into(),
+            newlines(before),
+            head.chars().count(),
+            newlines(shown) + 1,
         )))
     }
 }
 
+/// The first so many characters.
+fn first_chars(text: &str, count: usize) -> &str {
+    text.char_indices().nth(count).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
+/// The last so many characters.
+fn last_chars(text: &str, count: usize) -> &str {
+    text.char_indices().nth_back(count.saturating_sub(1)).and_then(|(start, _)| text.get(start..)).unwrap_or(text)
+}
+
+fn newlines(text: &str) -> usize {
+    memchr::memchr_iter(b'\n', text.as_bytes()).count()
+}
+
 /// Start and length of a place, kept inside the text, on whole characters and on one line: a label over many lines
-/// hides more than it shows.
+/// hides more than it shows. Nothing at the end of a line is shown as the character before it.
 fn visible(text: &str, place: &Place) -> (usize, usize) {
-    let mut start = place.span.start.min(text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
+    let mut start = text.floor_char_boundary(place.span.start);
     let rest = text.get(start..).unwrap_or_default();
-    let line = rest.lines().next().unwrap_or_default().len();
-    let mut len = place.span.end.saturating_sub(start).min(line);
-    while !rest.is_char_boundary(len) {
-        len -= 1;
+    let line = rest.lines().next().unwrap_or_default();
+    let mut len = line.floor_char_boundary(place.span.end.saturating_sub(start));
+    if line.is_empty()
+        && let Some(before) = text.get(..start).and_then(|before| before.chars().next_back()).filter(|&c| c != '\n')
+    {
+        len = before.len_utf8();
+        start -= len;
     }
     (start, len)
 }

@@ -1,50 +1,14 @@
-//! Reading a table by its row in [`keys`](super::keys): typed values, and a problem for whatever does not fit.
+//! Reading a table by its row in [`super::keys`]: typed values, and a problem for whatever does not fit.
 //!
 //! Where a value is wrong or missing, the problem is noted and reading goes on with a stand-in; a map with a problem
 //! never leaves the loader, so no stand-in does.
 
-use std::collections::HashMap;
-
-use super::super::model::{Place, ServiceId, Services, VpcId, ZoneId};
+use super::super::model::Place;
 use super::keys::{self, Case, Key, Shape, Table};
+use super::names::Names;
 use super::node::{Member, Node, Value};
-use super::problem::{Problem, Sink};
-use super::words::{Wrong, nearest};
-
-/// Declared names of one kind: index and place of each.
-#[derive(Debug, Default)]
-pub(super) struct Index<'a>(HashMap<&'a str, (u16, &'a Place)>);
-
-impl<'a> Index<'a> {
-    /// Declares a name; `Err` is the place where it was declared before.
-    pub(super) fn declare(&mut self, name: &'a str, place: &'a Place) -> Result<(), &'a Place> {
-        let next = u16::try_from(self.0.len()).unwrap_or(u16::MAX);
-        match self.0.entry(name) {
-            std::collections::hash_map::Entry::Occupied(first) => Err(first.get().1),
-            std::collections::hash_map::Entry::Vacant(slot) => {
-                slot.insert((next, place));
-                Ok(())
-            }
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<u16> {
-        self.0.get(name).map(|(index, _)| *index)
-    }
-
-    fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.0.keys().copied()
-    }
-}
-
-/// The names that entries may refer to.
-#[derive(Debug, Default)]
-pub(super) struct Names<'a> {
-    pub(super) vpcs: Index<'a>,
-    pub(super) zones: Index<'a>,
-    pub(super) services: Index<'a>,
-    pub(super) rules: Index<'a>,
-}
+use super::problem::{Problem, SHOWN, Sink};
+use super::words::{self, Wrong};
 
 /// A table that is being read.
 #[derive(Debug)]
@@ -53,25 +17,32 @@ pub(super) struct Scope<'a> {
     what: String,
     /// Where a missing key is reported.
     place: &'a Place,
-    members: &'a [Member],
+    /// `None` where it is no table; that is reported, and nothing is missing in it.
+    members: Option<&'a [Member]>,
     table: &'static Table,
     case: Option<&'static Case>,
 }
 
 impl<'a> Scope<'a> {
-    fn key(&self, name: &str) -> Option<&'static Key> {
+    /// The row of a key in the table of keys.
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
         let own = self.case.map_or(&[][..], |case| case.keys);
         self.table.keys.iter().chain(own).find(|key| key.name == name)
     }
 
     /// The value at a key, whatever it is.
     pub(super) fn node(&self, name: &str) -> Option<&'a Node> {
-        self.members.iter().find(|member| member.key == name).map(|member| &member.node)
+        self.members?.iter().find(|member| member.key == name).map(|member| &member.node)
     }
 
     /// True when the key is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.node(name).is_some()
+    }
+
+    /// False where something else than a table stands there.
+    pub(super) fn is_table(&self) -> bool {
+        self.members.is_some()
     }
 
     /// What it is, for messages.
@@ -109,22 +80,25 @@ impl<'a> Decoder<'a> {
         scope
     }
 
-    /// The members of a table; none, and a problem, where it is no table.
-    pub(super) fn members(&mut self, node: &'a Node, what: &str) -> &'a [Member] {
-        match &node.value {
-            Value::Table(members) => members,
-            _ => {
-                self.mismatch(node, what, "a table");
-                &[]
-            }
+    /// The members of a table; `None`, and a problem, where it is no table.
+    pub(super) fn members(&mut self, node: &'a Node, what: &str) -> Option<&'a [Member]> {
+        if node.members().is_none() {
+            self.mismatch(node, what, "a table");
         }
+        node.members()
+    }
+
+    /// The name that was probably meant. Not sought for problems that no report shows: a large map in which every
+    /// name is wrong would take hours.
+    pub(super) fn nearest<'n>(&self, text: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+        if self.sink.len() < SHOWN { words::nearest(text, candidates) } else { None }
     }
 
     /// Reports the keys that do not belong to the table.
     fn known(&mut self, scope: &Scope<'_>) {
         let own = scope.case.map_or(&[][..], |case| case.keys);
         let legal: Vec<&str> = scope.table.keys.iter().chain(own).map(|key| key.name).collect();
-        for Member { key, place, .. } in scope.members {
+        for Member { key, place, .. } in scope.members.unwrap_or_default() {
             let elsewhere = scope.table.cases.iter().any(|case| case.keys.iter().any(|known| known.name == key));
             let message = match scope.case {
                 _ if legal.contains(&key.as_str()) => continue,
@@ -132,7 +106,7 @@ impl<'a> Decoder<'a> {
                 Some(_) if elsewhere => format!("`{key}` does not belong to {}", scope.what),
                 _ => format!("unknown key `{key}` in {}", scope.what),
             };
-            let hint = match (keys::foreign(scope.table.name, key), nearest(key, legal.iter().copied())) {
+            let hint = match (keys::foreign(scope.table.name, key), self.nearest(key, legal.iter().copied())) {
                 (Some(hint), _) => hint.to_owned(),
                 (None, Some(near)) => format!("did you mean `{near}`?"),
                 (None, None) => format!("its keys are {}", legal.join(", ")),
@@ -146,9 +120,12 @@ impl<'a> Decoder<'a> {
         let key = scope.key(name);
         debug_assert!(key.is_some(), "key `{name}` of {} is not in the table of keys", scope.table.name);
         let node = scope.node(name);
-        if let (None, Some(Key { required: true, doc, .. })) = (node, key) {
-            let message = format!("{} lacks `{name}`", scope.what);
-            self.sink.missing(scope.place, message).hint(format!("add `{name}`: {}", fragment(doc)));
+        if let (None, true, Some(Key { required: true, doc, shape, .. })) = (node, scope.is_table(), key) {
+            let hint = match shape {
+                Shape::OneOf([only]) => format!("add `{name} = {only}`"),
+                _ => format!("add `{name}`: {}", fragment(doc)),
+            };
+            self.sink.missing(scope.place, format!("{} lacks `{name}`", scope.what)).hint(hint);
         }
         node
     }
@@ -158,7 +135,12 @@ impl<'a> Decoder<'a> {
         if matches!(node.value, Value::Broken) {
             return None;
         }
-        Some(self.sink.add(&node.place, format!("{what} is {}, not {expected}", node.value.kind())))
+        let problem =
+            self.sink.add(&node.place, format!("expected {expected} for {what}, found {}", node.value.kind()));
+        if matches!(node.value, Value::Null) {
+            problem.hint("leave the key out");
+        }
+        Some(problem)
     }
 
     /// Reports a value that is wrong in itself.
@@ -205,7 +187,9 @@ impl<'a> Decoder<'a> {
         let fits = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
         if !fits {
             let hint = "a name is not empty, has no spaces around it and no control characters";
-            self.sink.add(place, format!("{what} is not a name")).hint(hint);
+            let message =
+                if text.is_empty() { format!("{what} is empty") } else { format!("{what} cannot be `{text}`") };
+            self.sink.add(place, message).hint(hint);
         }
         fits
     }
@@ -275,9 +259,9 @@ impl<'a> Decoder<'a> {
         if legal.clone().any(|word| word == text) {
             return Some(text);
         }
-        let hint = match nearest(text, legal.clone()) {
+        let hint = match self.nearest(text, legal.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it must be {}", either(legal)),
+            None => format!("it must be {}", either(legal.map(|word| format!("`{word}`")))),
         };
         self.sink.add(&node.place, format!("{what} cannot be `{text}`")).hint(hint);
         None
@@ -303,7 +287,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// The list at a key, each item read by `read`.
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         scope: &Scope<'a>,
         name: &str,
@@ -314,10 +298,18 @@ impl<'a> Decoder<'a> {
         Some(items.iter().filter_map(|item| read(self, item, &what)).collect())
     }
 
+    /// Reports the list at a key if it is empty.
+    pub(super) fn filled(&mut self, scope: &Scope<'a>, name: &str, hint: &str) {
+        if let Some(node) = scope.node(name)
+            && matches!(&node.value, Value::List(items) if items.is_empty())
+        {
+            self.sink.add(&node.place, format!("{} is empty", at(scope, name))).hint(hint);
+        }
+    }
+
     /// The list of strings at a key.
     pub(super) fn texts(&mut self, scope: &Scope<'a>, name: &str) -> Option<Vec<String>> {
-        let item = |what: &str| format!("an item of {what}");
-        self.list(scope, name, |decoder, node, what| decoder.string(node, &item(what)).map(str::to_owned))
+        self.list(scope, name, |decoder, node, what| decoder.string(node, what).map(str::to_owned))
     }
 
     /// The value at a key, read from its text.
@@ -348,128 +340,11 @@ impl<'a> Decoder<'a> {
         };
         self.judge(node, what, result)
     }
-
-    /// The zones at a key.
-    pub(super) fn zones(&mut self, scope: &Scope<'a>, name: &str) -> Vec<ZoneId> {
-        let zones = self.list(scope, name, |decoder, node, what| decoder.zone_at(node, what, true));
-        let must_name = matches!(scope.key(name).map(|key| key.shape), Some(Shape::Zones { empty: false }));
-        if must_name && let Some(node) = scope.node(name).filter(|node| is_empty(node)) {
-            let problem = self.sink.add(&node.place, format!("{} is empty", at(scope, name)));
-            problem.hint("name at least one zone; `any` is every zone");
-        }
-        zones.unwrap_or_default()
-    }
-
-    /// The zone at a key; built-in ones too if the table of keys lets them.
-    pub(super) fn zone(&mut self, scope: &Scope<'a>, name: &str) -> Option<ZoneId> {
-        let node = self.value(scope, name)?;
-        let built_in = matches!(scope.key(name).map(|key| key.shape), Some(Shape::Zone));
-        self.zone_at(node, &at(scope, name), built_in)
-    }
-
-    fn zone_at(&mut self, node: &'a Node, what: &str, built_in: bool) -> Option<ZoneId> {
-        let text = self.string(node, what)?;
-        if let Some(index) = self.names.zones.find(text) {
-            return Some(ZoneId::declared(usize::from(index)));
-        }
-        let index = ZoneId::BUILT_IN.iter().position(|&name| name == text);
-        match index.and_then(|index| u16::try_from(index).ok()) {
-            Some(index) if built_in => Some(ZoneId(index)),
-            Some(_) => {
-                let problem = self.sink.add(&node.place, format!("the built-in zone `{text}` cannot be {what}"));
-                problem.hint("name a zone of this map");
-                None
-            }
-            None => {
-                let built_in = ZoneId::BUILT_IN.into_iter().filter(|_| built_in);
-                let hint = match nearest(text, self.names.zones.names().chain(built_in.clone())) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("declare it as `[zone.{}]`", toml_key(text)),
-                };
-                self.sink.missing(&node.place, format!("unknown zone `{text}` in {what}")).hint(hint);
-                None
-            }
-        }
-    }
-
-    /// The VPCs at a key.
-    pub(super) fn vpcs(&mut self, scope: &Scope<'a>, name: &str) -> Vec<VpcId> {
-        self.list(scope, name, Self::vpc_at).unwrap_or_default()
-    }
-
-    /// The VPC at a key.
-    pub(super) fn vpc(&mut self, scope: &Scope<'a>, name: &str) -> Option<VpcId> {
-        let node = self.value(scope, name)?;
-        self.vpc_at(node, &at(scope, name))
-    }
-
-    fn vpc_at(&mut self, node: &'a Node, what: &str) -> Option<VpcId> {
-        let text = self.string(node, what)?;
-        let found = self.names.vpcs.find(text).map(VpcId);
-        if found.is_none() {
-            let hint = match nearest(text, self.names.vpcs.names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    format!("declare it as `[vpc.{}]`; VPCs are named by these names, not by their ids", toml_key(text))
-                }
-            };
-            self.sink.missing(&node.place, format!("unknown VPC `{text}` in {what}")).hint(hint);
-        }
-        found
-    }
-
-    /// The services at a key; every one where it is absent or names `any`.
-    pub(super) fn services(&mut self, scope: &Scope<'a>, name: &str) -> Services {
-        let Some(found) = self.list(scope, name, Self::service_at) else { return Services::Any };
-        if let Some(node) = scope.node(name).filter(|node| is_empty(node)) {
-            let problem = self.sink.add(&node.place, format!("{} is empty", at(scope, name)));
-            problem.hint("name at least one service; leave the key out, or name `any`, for every service");
-        }
-        found.into_iter().collect::<Option<Vec<_>>>().map_or(Services::Any, Services::These)
-    }
-
-    /// `Some(None)` is `any`.
-    fn service_at(&mut self, node: &'a Node, what: &str) -> Option<Option<ServiceId>> {
-        let text = self.string(node, what)?;
-        if text == ANY_SERVICE {
-            return Some(None);
-        }
-        let found = self.names.services.find(text).map(ServiceId);
-        if found.is_none() {
-            let hint = match nearest(text, self.names.services.names().chain([ANY_SERVICE])) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("declare it as `[service.{}]`", toml_key(text)),
-            };
-            self.sink.missing(&node.place, format!("unknown service `{text}` in {what}")).hint(hint);
-        }
-        found.map(Some)
-    }
-
-    /// The rule at a key: its id.
-    pub(super) fn rule(&mut self, scope: &Scope<'a>, name: &str) -> Option<String> {
-        let node = self.value(scope, name)?;
-        let text = self.string(node, &at(scope, name))?;
-        if self.names.rules.find(text).is_some() {
-            return Some(text.to_owned());
-        }
-        let problem = self.sink.missing(&node.place, format!("unknown rule `{text}` in {}", at(scope, name)));
-        match nearest(text, self.names.rules.names()) {
-            Some(near) => problem.hint(format!("did you mean `{near}`?")),
-            None => problem.hint("name the id of a `[[rule]]` of this map"),
-        };
-        None
-    }
 }
 
-/// The service that covers everything.
-pub(super) const ANY_SERVICE: &str = "any";
-
-fn at(scope: &Scope<'_>, name: &str) -> String {
+/// What a value is, for messages.
+pub(super) fn at(scope: &Scope<'_>, name: &str) -> String {
     format!("`{name}` of {}", scope.what)
-}
-
-fn is_empty(node: &Node) -> bool {
-    matches!(&node.value, Value::List(items) if items.is_empty())
 }
 
 /// A doc text in the middle of a message.
@@ -483,10 +358,4 @@ fn either(all: impl IntoIterator<Item = impl ToString>) -> String {
     let mut all: Vec<String> = all.into_iter().map(|one| one.to_string()).collect();
     let last = all.pop().unwrap_or_default();
     if all.is_empty() { last } else { format!("{} or {last}", all.join(", ")) }
-}
-
-/// A name as it stands in a table header: in quotes where TOML wants them.
-fn toml_key(name: &str) -> String {
-    let bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    if bare { name.to_owned() } else { format!("\"{}\"", name.escape_debug()) }
 }

@@ -67,23 +67,26 @@ fn digits(text: &str) -> Option<&str> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
 }
 
+/// Protocols with names.
+const PROTOCOLS: [(&str, u8); 4] = [("icmp", 1), ("tcp", 6), ("udp", 17), ("icmpv6", 58)];
+
 /// A protocol of a network ACL; `None` is every one.
 pub(super) fn protocol(text: &str) -> Result<Option<u8>, Wrong> {
-    let number = match text {
-        "-1" => return Ok(None),
-        "icmp" => 1,
-        "tcp" => 6,
-        "udp" => 17,
-        "icmpv6" => 58,
-        _ => match digits(text).and_then(|text| text.parse().ok()) {
-            Some(number) => number,
-            None => {
-                let hint = "write tcp, udp, icmp, icmpv6, a number from 0 to 255, or -1 for every protocol";
-                return Err(wrong(format!("`{text}` is not a protocol"), hint));
-            }
-        },
-    };
-    Ok(Some(number))
+    let named = PROTOCOLS.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
+    match named.or_else(|| digits(text)?.parse().ok()) {
+        None if text == "-1" => Ok(None),
+        None => {
+            let hint = "write tcp, udp, icmp, icmpv6, a number from 0 to 255, or -1 for every protocol";
+            Err(wrong(format!("`{text}` is not a protocol"), hint))
+        }
+        number => Ok(number),
+    }
+}
+
+/// The protocol as a person writes it.
+pub(in super::super) fn protocol_text(number: u8) -> String {
+    let named = PROTOCOLS.iter().find(|(_, known)| *known == number);
+    named.map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
 }
 
 /// Units of a duration and their seconds, the longest first.
@@ -102,13 +105,13 @@ pub(super) fn duration(text: &str) -> Result<u32, Wrong> {
 }
 
 /// The duration as a person writes it: in the longest unit without a rest.
-pub(super) fn duration_text(seconds: u32) -> String {
+pub(in super::super) fn duration_text(seconds: u32) -> String {
     let whole = UNITS.iter().find(|(_, unit)| seconds.is_multiple_of(*unit));
     whole.map_or_else(String::new, |(unit, length)| format!("{}{unit}", seconds / length))
 }
 
 /// The ports as a person writes them.
-pub(super) fn ports_text(range: PortRange) -> String {
+pub(in super::super) fn ports_text(range: PortRange) -> String {
     if range.lo == range.hi { range.lo.to_string() } else { format!("{}-{}", range.lo, range.hi) }
 }
 

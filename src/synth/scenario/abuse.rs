@@ -2,8 +2,8 @@
 
 use super::Unfit;
 use super::script::{Case, Script};
-use crate::boundary::model::{InvariantKind, Role, VpcId};
 use crate::boundary::ZoneId;
+use crate::boundary::model::{InvariantKind, Role, VpcId};
 use crate::synth::hosts::{End, role};
 use crate::synth::lanes::Lane;
 use crate::synth::network::{Standing, TCP};
@@ -73,13 +73,15 @@ pub(super) fn budget(script: &mut Script<'_>) -> Result<(), Unfit> {
         _ => None,
     });
     let mut exits = exits.flat_map(|(zone, exits)| exits.iter().map(move |exit| (zone, exit)));
-    let (zone, exit, most) =
-        exits.find_map(|(zone, exit)| Some((zone, exit, exit.max_bytes_per_hour?))).ok_or(lack)?;
+    let (zone, exit, most) = exits.find_map(|(zone, exit)| Some((zone, exit, exit.max_bytes_per_hour?))).ok_or(lack)?;
     let clients = script.zones(if exit.from.is_empty() { zone } else { &exit.from });
     let servers = script.zones(&exit.to);
-    let lane = script.lanes.all.iter().copied().find(|lane| {
-        lane.protocol == TCP && clients.contains(&lane.client) && servers.contains(&lane.server)
-    });
+    let lane = script
+        .lanes
+        .all
+        .iter()
+        .copied()
+        .find(|lane| lane.protocol == TCP && clients.contains(&lane.client) && servers.contains(&lane.server));
     let lane = lane.ok_or(lack)?;
     for n in 0..6 {
         let talk = script.on_lane(&lane)?;
@@ -114,7 +116,8 @@ enum Outwards {
 impl Outwards {
     fn of(script: &Script<'_>) -> Result<Self, Unfit> {
         let stranger = script.stranger()?;
-        let lanes = script.lanes(|client, server| client.vpc.is_some() && server.zone == ZoneId::INTERNET && !server.v6);
+        let lanes =
+            script.lanes(|client, server| client.vpc.is_some() && server.zone == ZoneId::INTERNET && !server.v6);
         if let Some(lane) = lanes.first() {
             return Ok(Self::Allowed(*lane, stranger));
         }

@@ -4,7 +4,7 @@ use super::Unfit;
 use super::script::{Case, Script};
 use crate::boundary::ZoneId;
 use crate::boundary::model::{Role, RuleSide, Selector, Services};
-use crate::synth::hosts::{End, role};
+use crate::synth::hosts::{End, Group, lineage, role};
 use crate::synth::network::{Standing, TCP, UDP};
 
 /// Cases of one scenario.
@@ -60,7 +60,15 @@ pub(super) fn other_source(script: &mut Script<'_>) -> Result<(), Unfit> {
         let ports: Vec<u16> = ports.into_iter().filter(|port| port.0 == TCP).map(|(_, port)| port).take(1).collect();
         let servers: Vec<usize> =
             script.zones(&rule.to).into_iter().filter(|group| script.groups()[*group].vpc.is_some()).collect();
-        let clients = [script.local(), script.zones(&[ZoneId::INTERNET])].concat();
+        let granted: Vec<ZoneId> = rule.from.iter().flat_map(|zone| lineage(script.map(), *zone)).collect();
+        let from_outside = script.zones(&rule.from).iter().all(|group| script.groups()[*group].vpc.is_none());
+        // neighbours of those that are named come first, or strangers where strangers are named
+        let mut clients = [script.local(), script.zones(&[ZoneId::INTERNET])].concat();
+        clients.sort_by_key(|group| {
+            let group = &script.groups()[*group];
+            let near = lineage(script.map(), group.zone).any(|zone| granted.contains(&zone));
+            if from_outside { group.vpc.is_some() } else { !near }
+        });
         if !ports.is_empty() && cases.len() < 4 * MOST {
             cases.extend(script.find(&clients, &servers, &ports, denied));
         }
@@ -148,7 +156,33 @@ pub(super) fn wrong_environment(script: &mut Script<'_>) -> Result<(), Unfit> {
 }
 
 pub(super) fn wrong_mode(script: &mut Script<'_>) -> Result<(), Unfit> {
-    granted_elsewhere(script, |when| when.mode.is_some(), "no grant is for another mode alone, or none is selected")
+    let lack = "no grant is for another mode alone, or none is selected";
+    let denied = granted_elsewhere(script, |when| when.mode.is_some(), lack);
+    let through_gateway = gateway_of_another_mode(script);
+    if denied.is_ok() || through_gateway { Ok(()) } else { Err(lack) }
+}
+
+/// The map cannot speak for a NAT gateway, so its use in a mode that should not need it is expected, record by record.
+fn gateway_of_another_mode(script: &mut Script<'_>) -> bool {
+    let map = script.map();
+    let mut elsewhere =
+        map.rules.iter().filter(|rule| rule.when.mode.is_some() && !script.network.takes_part(&rule.when));
+    let lane = elsewhere.find_map(|rule| {
+        script.lanes.all.iter().find(|lane| {
+            let groups = script.groups();
+            let gateway = lane.nat.map(|nat| &groups[nat]);
+            let among = |group: &Group, zones: &[ZoneId]| zones.iter().any(|zone| script.network.is_in(group, *zone));
+            lane.protocol == TCP
+                && gateway.is_some_and(|gateway| among(gateway, &rule.from))
+                && among(&groups[lane.server], &rule.to)
+        })
+    });
+    let Some(lane) = lane.copied() else { return false };
+    for n in 0..3 {
+        let Ok(talk) = script.on_lane(&lane) else { return false };
+        script.allowed(&talk, SIZE, script.moment() + n, "the gateway belongs to another mode");
+    }
+    true
 }
 
 /// What a grant would allow that does not take part.
@@ -197,7 +231,12 @@ pub(super) fn peer(script: &mut Script<'_>) -> Result<(), Unfit> {
             }
         }
     }
-    plant_all(script, &talks, "a host of the peered VPC got in", "the map has no peered VPCs, or lets them do everything")
+    plant_all(
+        script,
+        &talks,
+        "a host of the peered VPC got in",
+        "the map has no peered VPCs, or lets them do everything",
+    )
 }
 
 pub(super) fn unzoned(script: &mut Script<'_>) -> Result<(), Unfit> {

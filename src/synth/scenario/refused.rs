@@ -36,7 +36,13 @@ pub(super) fn attempt(script: &mut Script<'_>) -> Result<(), Unfit> {
     let local = script.local();
     let found = local.iter().filter_map(|client| script.find(&[*client], &local, &[], Standing::leaves_legally));
     let cases: Vec<Case> = found.take(MOST).collect();
-    refuse_all(script, &cases, 2, "left legally, refused at the server", "no zone may send what another must not accept")
+    refuse_all(
+        script,
+        &cases,
+        2,
+        "left legally, refused at the server",
+        "no zone may send what another must not accept",
+    )
 }
 
 /// The protected groups.
@@ -49,7 +55,13 @@ pub(super) fn internal(script: &mut Script<'_>) -> Result<(), Unfit> {
     let (clients, servers) = (script.local(), protected(script));
     let cases: Vec<Case> =
         servers.iter().filter_map(|server| script.find(&clients, &[*server], &[], denied)).take(MOST).collect();
-    refuse_all(script, &cases, 4, "a protected server refuses a host of the VPC", "no protected server refuses anybody inside")
+    refuse_all(
+        script,
+        &cases,
+        4,
+        "a protected server refuses a host of the VPC",
+        "no protected server refuses anybody inside",
+    )
 }
 
 pub(super) fn external(script: &mut Script<'_>) -> Result<(), Unfit> {
@@ -66,11 +78,20 @@ pub(super) fn external(script: &mut Script<'_>) -> Result<(), Unfit> {
 pub(super) fn bastion(script: &mut Script<'_>) -> Result<(), Unfit> {
     let map = script.map();
     let clients = script.select(|group| {
-        group.zone.index().is_some_and(|z| ["bastion", "jump", "admin"].iter().any(|word| map.zones[z].name.contains(word)))
+        group
+            .zone
+            .index()
+            .is_some_and(|z| ["bastion", "jump", "admin"].iter().any(|word| map.zones[z].name.contains(word)))
     });
     let found = script.data().into_iter().filter_map(|server| script.find(&clients, &[server], &[], denied));
     let cases: Vec<Case> = found.take(2).collect();
-    refuse_all(script, &cases, 3, "an administrator tries the data store", "no administrators' zone is kept from a data store")
+    refuse_all(
+        script,
+        &cases,
+        3,
+        "an administrator tries the data store",
+        "no administrators' zone is kept from a data store",
+    )
 }
 
 /// Ports that a zone's members offer to each other alone.
@@ -86,7 +107,13 @@ pub(super) fn self_only(script: &mut Script<'_>) -> Result<(), Unfit> {
             cases.extend(script.find(&script.local(), &script.zones(&rule.to), &ports, denied));
         }
     }
-    refuse_all(script, &cases, 2, "the port is for the zone's own members", "no grant is for a zone's own members alone")
+    refuse_all(
+        script,
+        &cases,
+        2,
+        "the port is for the zone's own members",
+        "no grant is for a zone's own members alone",
+    )
 }
 
 /// The endpoint's addresses are public, so a grant for the VPC alone does not cover them.

@@ -220,7 +220,7 @@ impl<'n> Script<'n> {
     /// The lanes of TCP that fit, at most one for each server's zone and port; those of protected servers first.
     pub(super) fn lanes(&self, fits: impl Fn(&Group, &Group) -> bool) -> Vec<Lane> {
         let mut seen = std::collections::BTreeSet::new();
-        let mut lanes: Vec<Lane> = self.lanes.all.iter().copied().collect();
+        let mut lanes: Vec<Lane> = self.lanes.all.to_vec();
         lanes.retain(|lane| {
             let (client, server) = (&self.groups()[lane.client], &self.groups()[lane.server]);
             lane.protocol == TCP && fits(client, server) && seen.insert((server.zone, lane.port))
@@ -327,11 +327,8 @@ impl<'n> Script<'n> {
         let accepted = |(packets, bytes), flags| Load::accepted(packets, bytes, flags);
         // UDP has no flags
         let (syn, syn_ack) = if talk.protocol == TCP { (3, 19) } else { (0, 0) };
-        let sent = if self.at_client(talk).is_some_and(Standing::leaves_legally) {
-            Verdict::Attempt
-        } else {
-            Verdict::Breach
-        };
+        let sent =
+            if self.at_client(talk).is_some_and(Standing::leaves_legally) { Verdict::Attempt } else { Verdict::Breach };
         self.plant(talk, Leg::ClientOut, accepted(request, syn), window, sent, note);
         self.plant(talk, Leg::ServerIn, accepted(request, syn), window, Verdict::Breach, note);
         self.plant(talk, Leg::ServerOut, accepted(reply, syn_ack), window, Verdict::Breach, note);

@@ -91,11 +91,11 @@ fn options() -> impl Strategy<Value = DecodeOptions> {
     })
 }
 
+/// Records, rejected lines and counts.
+type Content = (Vec<(i64, Map<String, Value>)>, Vec<(i64, Vec<u8>, String)>, Vec<u64>);
+
 /// What does not depend on where the chunks were cut.
-fn content(
-    log: Log,
-    summary: DecodeSummary,
-) -> (Vec<(i64, Map<String, Value>)>, Vec<(i64, Vec<u8>, String)>, Vec<u64>) {
+fn content(log: Log, summary: DecodeSummary) -> Content {
     let mut rejected: Vec<_> =
         log.rejected.into_iter().map(|(line, raw, error)| (line, raw, error.to_string())).collect();
     rejected.sort();

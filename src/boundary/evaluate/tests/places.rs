@@ -1,11 +1,14 @@
 //! What takes part, where a record belongs, and which zone an address is in: evaluator.md §1 to §4, and §7.
 
+use std::net::Ipv4Addr;
+
+use super::random::RawRecord;
 use super::support::{boundary, check, map, read_map, record};
 use crate::boundary::evaluate::{Boundary, Selection};
 use crate::boundary::judgement::{Judgement, Reason};
 use crate::boundary::model::VpcId;
 use crate::boundary::values::{Severity, Verdict};
-use crate::record::{FlowRecord, LogStatus};
+use crate::record::{Action, FlowRecord, LogStatus};
 
 const PERMIT_ALL: &str = "
 [[rule]]
@@ -81,6 +84,26 @@ fn a_record_without_traffic_needs_no_map() {
     assert_eq!(boundary("").judge(&full).verdict, Verdict::Gap);
 }
 
+/// A complete record with this status.
+fn raw(status: Option<LogStatus>) -> RawRecord {
+    RawRecord {
+        vpc_id: None,
+        interface_id: None,
+        direction: None,
+        srcaddr: Some(Ipv4Addr::new(10, 0, 0, 1).into()),
+        dstaddr: Some(Ipv4Addr::new(10, 0, 0, 2).into()),
+        pkt_srcaddr: None,
+        pkt_dstaddr: None,
+        srcport: Some(40_000),
+        dstport: Some(443),
+        protocol: Some(6),
+        packets: Some(9),
+        flags: None,
+        action: Some(Action::Accept),
+        status,
+    }
+}
+
 #[test]
 fn a_record_that_lacks_what_every_judgement_needs_is_unmapped() {
     let boundary = boundary(PERMIT_ALL);
@@ -89,9 +112,14 @@ fn a_record_that_lacks_what_every_judgement_needs_is_unmapped() {
         "tcp 10.0.0.1:40000 > 10.0.0.2:443",
         "verdict=unmapped reason=fields-missing severity=low client_zone=null side=null rule=null orientation=null",
     );
-    let mut no_address = record("tcp 10.0.0.1:40000 > 10.0.0.2:443 ACCEPT pktsrc=10.0.0.1");
-    no_address.clear();
-    assert_eq!(boundary.judge(&no_address).reason, Reason::Word("fields-missing"));
+    let pkt_only = RawRecord { srcaddr: None, pkt_srcaddr: Some(Ipv4Addr::new(10, 0, 0, 1).into()), ..raw(None) };
+    let no_protocol = RawRecord { protocol: None, ..raw(None) };
+    for incomplete in [pkt_only, no_protocol] {
+        assert_eq!(boundary.judge(&incomplete.record()).reason, Reason::Word("fields-missing"));
+    }
+    // no status counts as OK
+    assert_eq!(boundary.judge(&raw(None).record()), boundary.judge(&raw(Some(LogStatus::Ok)).record()));
+    assert_eq!(boundary.judge(&raw(None).record()).verdict, Verdict::Expected);
     // ports are read as 0, and packets too, which makes this reply late
     check(&boundary, "tcp 10.0.0.1 > 10.0.0.2 ACCEPT", "verdict=expected oriented_by=tie");
     check(&boundary, "udp 10.0.0.1:53 > 10.0.0.2:40000 REJECT", "verdict=stray reason=late-packet");

@@ -12,9 +12,10 @@ use super::reference;
 use super::support::columns;
 use crate::boundary::evaluate::memo::Budget;
 use crate::boundary::evaluate::policy::Policies;
-use crate::boundary::evaluate::services::Protocol;
+use crate::boundary::evaluate::ports::Protocol;
 use crate::boundary::evaluate::zones::{ClassId, Zones};
 use crate::boundary::evaluate::{Boundary, Selection};
+use crate::boundary::judgement::Path;
 use crate::boundary::model::{BoundaryMap, VpcId};
 use crate::boundary::values::{Orientation, OrientedBy, Verdict};
 
@@ -90,17 +91,17 @@ proptest! {
                 RawRecord { interface_id: Some("eni-9"), direction: Some("ingress"), ..at_source.clone() };
             let (source, destination) = (boundary.judge(&at_source.record()), boundary.judge(&at_destination.record()));
             prop_assert_eq!(source.zones, destination.zones);
-            let client = |path: Option<super::super::super::Path>| path.map(|path| (path.client_is_source, path.service));
+            let client = |path: Option<Path>| path.map(|path| (path.client_is_source, path.service));
             prop_assert_eq!(client(source.path), client(destination.path));
         }
     }
 
     #[test]
-    fn what_is_tabulated_is_what_is_decided((map, selection) in (random::map(), random::selection()), work in 0usize..4000) {
+    fn what_is_tabulated_is_what_is_decided((map, selection) in (random::map(), random::selection()), cuts in 0usize..400) {
         let zones = Zones::new(&map);
         let policies = |budget| Policies::new(&map, &selection, &zones, budget);
-        let decided = policies(Budget { pairs: 0, work: 0 });
-        let tabulated = [policies(Budget::USUAL), policies(Budget { work, ..Budget::USUAL })];
+        let decided = policies(Budget { pairs: 0, cuts: 0 });
+        let tabulated = [policies(Budget::USUAL), policies(Budget { cuts, ..Budget::USUAL })];
         let classes = || (0..zones.classes().len() as u32).map(ClassId);
         for (client, server) in classes().flat_map(|client| classes().map(move |server| (client, server))) {
             for protocol in Protocol::ALL {
@@ -131,6 +132,12 @@ proptest! {
             prop_assert!(judgement.verdict != Verdict::Breach || !policy.allow);
         }
     }
+}
+
+#[test]
+fn a_boundary_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Boundary>();
 }
 
 /// The properties say little if random cases never come near the interesting places.

@@ -154,6 +154,8 @@ fn vpc(index: usize, count: usize) -> impl Strategy<Value = Vpc> {
         cidrs,
         peers,
         accounts: Vec::new(),
+        owner: None,
+        description: None,
         place: Place::default(),
     })
 }
@@ -194,6 +196,7 @@ fn service(index: usize) -> impl Strategy<Value = Service> {
         tcp,
         udp,
         icmp,
+        owner: None,
         description: None,
         place: Place::default(),
     })
@@ -261,6 +264,7 @@ fn nacl(zones: usize) -> impl Strategy<Value = Nacl> {
             protocol,
             cidr,
             ports: PortRange { lo, hi },
+            owner: None,
             description: None,
             place: Place::default(),
         },
@@ -272,6 +276,8 @@ fn eni(index: usize, zones: usize) -> impl Strategy<Value = Eni> {
         id: format!("eni-{index}"),
         addresses,
         zone: zone.map(ZoneId).filter(|zone| zone.index().is_some()),
+        owner: None,
+        description: None,
         place: Place::default(),
     })
 }

@@ -1,0 +1,143 @@
+//! Ports and protocols, as services speak of them.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::boundary::model::{BoundaryMap, PortRange, Service, Services};
+
+/// A range of more ports than this says little about who is the server.
+pub(super) const NARROW: u32 = 1024;
+
+/// The width of the service `any`.
+pub(super) const ALL_PORTS: u32 = 65_536;
+
+/// What services tell protocols apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Tcp,
+    Udp,
+    /// ICMP and ICMPv6.
+    Icmp,
+    /// Matched by the service `any` alone.
+    Other,
+}
+
+impl Protocol {
+    pub(super) const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Icmp, Self::Other];
+
+    /// The protocol of an IANA number.
+    pub(super) const fn of(number: u8) -> Self {
+        match number {
+            6 => Self::Tcp,
+            17 => Self::Udp,
+            1 | 58 => Self::Icmp,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Ports that match together, and the width that they match with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) ports: PortRange,
+    pub(super) width: u32,
+}
+
+/// The spans of a service. ICMP has no ports: it matches whatever the record says.
+pub(super) fn spans_of(service: &Service, protocol: Protocol) -> impl Iterator<Item = Span> {
+    let (ranges, icmp): (&[PortRange], bool) = match protocol {
+        Protocol::Tcp => (&service.tcp, false),
+        Protocol::Udp => (&service.udp, false),
+        Protocol::Icmp => (&[], service.icmp),
+        Protocol::Other => (&[], false),
+    };
+    let ranges = ranges.iter().map(|range| Span { ports: *range, width: range.width() });
+    ranges.chain(icmp.then_some(Span { ports: PortRange::ALL, width: 1 }))
+}
+
+/// The spans of a list of services.
+pub(super) fn spans(map: &BoundaryMap, services: &Services, protocol: Protocol) -> Vec<Span> {
+    match services {
+        Services::Any => vec![Span { ports: PortRange::ALL, width: ALL_PORTS }],
+        Services::These(ids) => {
+            let services = ids.iter().filter_map(|id| map.services.get(usize::from(id.0)));
+            services.flat_map(|service| spans_of(service, protocol)).collect()
+        }
+    }
+}
+
+/// The best value at every port: of the values whose ports contain it, the smallest.
+#[derive(Debug)]
+pub(super) struct PortTable<T> {
+    /// Where the best value changes. Before the first cut there is none.
+    cuts: Vec<(u16, Option<T>)>,
+}
+
+impl<T: Copy + Ord> PortTable<T> {
+    pub(super) fn new(values: impl Iterator<Item = (PortRange, T)>) -> Self {
+        let mut waiting: Vec<_> = values.collect();
+        waiting.sort_by_key(|(ports, _)| ports.lo);
+        let at = cuts(waiting.iter().map(|(ports, _)| *ports));
+        let mut waiting = waiting.into_iter().peekable();
+        let mut open = BinaryHeap::new();
+        let mut table = Self { cuts: Vec::new() };
+        for cut in at {
+            while let Some((ports, value)) = waiting.next_if(|(ports, _)| ports.lo <= cut) {
+                open.push(Reverse((value, ports.hi)));
+            }
+            while open.peek().is_some_and(|Reverse((_, hi))| *hi < cut) {
+                open.pop();
+            }
+            let best = open.peek().map(|Reverse((value, _))| *value);
+            if table.cuts.last().and_then(|(_, last)| *last) != best {
+                table.cuts.push((cut, best));
+            }
+        }
+        table
+    }
+
+    /// The best value at a port.
+    pub(super) fn at(&self, port: u16) -> Option<T> {
+        let upto = self.cuts.partition_point(|(cut, _)| *cut <= port);
+        self.cuts[upto.checked_sub(1)?].1
+    }
+
+    /// The ports where the best value changes.
+    pub(super) fn cuts(&self) -> impl Iterator<Item = u16> {
+        self.cuts.iter().map(|(cut, _)| *cut)
+    }
+}
+
+/// The ports where some range begins, or has just ended, in order: between two of them nothing changes.
+pub(super) fn cuts(ranges: impl Iterator<Item = PortRange>) -> Vec<u16> {
+    let mut cuts: Vec<u16> = ranges.flat_map(|range| [Some(range.lo), range.hi.checked_add(1)]).flatten().collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ranges() -> impl Strategy<Value = Vec<(PortRange, u8)>> {
+        let edge = prop_oneof![0u16..20, 65_530u16..=u16::MAX];
+        vec((edge.clone(), edge, any::<u8>()), 0..12).prop_map(|ranges| {
+            ranges.into_iter().map(|(a, b, value)| (PortRange { lo: a.min(b), hi: a.max(b) }, value)).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_agrees_with_asking_every_range(ranges in ranges()) {
+            let table = PortTable::new(ranges.iter().copied());
+            for port in (0..25).chain(65_525..=u16::MAX) {
+                let around = ranges.iter().filter(|(range, _)| range.contains(port));
+                prop_assert_eq!(table.at(port), around.map(|(_, value)| *value).min(), "{}", port);
+            }
+        }
+    }
+}
