@@ -4,7 +4,7 @@ use memchr::Memchr;
 
 use super::leaf::is_blank;
 use super::line::{as_text, parse_text};
-use crate::record::{FlowBatch, FlowRecord, LineChunk, Rejected};
+use crate::record::{FlowBatch, FlowRecord, LineChunk, ParseError, Rejected};
 
 /// The most records of one batch, and the most rejected lines.
 pub const BATCH_RECORDS: usize = 1024;
@@ -68,20 +68,15 @@ impl<'a> Batches<'a> {
             && let Some((start, end)) = self.next_line()
         {
             let line = self.line - 1;
-            let raw = self.chunk.bytes.get(start..end).unwrap_or_default();
-            let bytes = self.chunk.bytes.get(start..).unwrap_or_default();
             let filled = batch.lines.len();
             if batch.records.len() == filled {
                 batch.records.push(FlowRecord::default());
             }
             let Some(record) = batch.records.get_mut(filled) else { break };
-            let text = match self.text.and_then(|text| text.get(start..end)) {
-                Some(text) => Ok(text),
-                None => as_text(raw),
-            };
-            match text.and_then(|text| parse_text(text, bytes, self.prefix_length(text), batch.format, record)) {
+            match self.read_line(start, end, record) {
                 Ok(()) => batch.lines.push(line),
                 Err(error) => {
+                    let raw = self.chunk.bytes.get(start..end).unwrap_or_default();
                     let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
                     batch.rejected.push(Rejected { line, raw, error });
                 }
@@ -114,15 +109,24 @@ impl<'a> Batches<'a> {
         None
     }
 
-    /// Length of what stands before the first column.
-    fn prefix_length(&self, line: &str) -> usize {
-        if self.chunk.timestamp_prefix { line.find([' ', '\t']).unwrap_or(line.len()) } else { 0 }
+    /// Reads the line from byte `start` to `end` of the chunk.
+    #[inline]
+    fn read_line(&self, start: usize, end: usize, record: &mut FlowRecord<'a>) -> Result<(), ParseError> {
+        let (line, around) = match self.text.and_then(|text| Some((text.get(start..end)?, text.get(start..)?))) {
+            Some(texts) => texts,
+            None => {
+                let line = as_text(self.chunk.bytes.get(start..end).unwrap_or_default())?;
+                (line, line)
+            }
+        };
+        let prefix = if self.chunk.timestamp_prefix { line.find([' ', '\t']).unwrap_or(line.len()) } else { 0 };
+        parse_text(line, around, prefix, &self.chunk.format, record)
     }
 
     /// Room for all records that the rest of the chunk can hold: each value takes two bytes at least.
     fn reserve(&self, batch: &mut FlowBatch<'a>) {
         let shortest = 2 * batch.format.columns().len().max(1);
-        let records = BATCH_RECORDS.min((self.chunk.bytes.len() - self.at.min(self.chunk.bytes.len())) / shortest + 1);
+        let records = BATCH_RECORDS.min(self.chunk.bytes.len().saturating_sub(self.at) / shortest + 1);
         batch.records.reserve(records.saturating_sub(batch.records.len()));
         batch.lines.reserve(records);
     }

@@ -1,6 +1,8 @@
 //! One line to one record.
 
-use super::leaf::{Mistake, Read, Value, Values, address, integer, is_blank, value};
+use nom::combinator::iterator;
+
+use super::leaf::{Mistake, Read, Value, Values, address, integer, null, value};
 use crate::record::{Action, Column, Field, FieldType, FlowRecord, LogFormat, LogStatus, ParseError, ParseErrorKind};
 
 /// The longest part of a bad value that an error quotes, in characters; the quarantine holds the line itself.
@@ -14,7 +16,8 @@ const QUOTED: usize = 80;
 /// A wrong number of columns is told first, because the values then stand in the wrong columns. After an error the
 /// record has no meaning.
 pub fn parse_line<'a>(line: &'a [u8], format: &LogFormat, record: &mut FlowRecord<'a>) -> Result<(), ParseError> {
-    parse_text(as_text(line)?, line, 0, format, record)
+    let line = as_text(line)?;
+    parse_text(line, line, 0, format, record)
 }
 
 /// The line as text.
@@ -26,41 +29,41 @@ pub(super) fn as_text(line: &[u8]) -> Result<&str, ParseError> {
     })
 }
 
-/// Reads a line into `record`, from byte `start` on: what stands before belongs to no column.
+/// Reads a line into `record`, from byte `start` on: what stands before belongs to no column. `around` begins with the
+/// line and may reach past it, which makes reading faster.
 #[inline]
 pub(super) fn parse_text<'a>(
     line: &'a str,
-    bytes: &'a [u8],
+    around: &'a str,
     start: usize,
     format: &LogFormat,
     record: &mut FlowRecord<'a>,
 ) -> Result<(), ParseError> {
     record.clear();
     let line = line.strip_suffix('\r').unwrap_or(line);
-    read_columns(Values::new(line, bytes, start), format, record).map_err(|fault| fault.explain(line, start, format))
+    let values = Values::new(line, around, start);
+    read_columns(values, format, record).map_err(|fault| fault.explain(values, line, format))
 }
 
-/// Where reading stopped.
-struct Fault<'a> {
+/// Where reading stopped, and why.
+struct Fault {
     /// Index of the column.
     column: usize,
-    /// The input before its value.
-    input: Values<'a>,
     error: nom::Err<Mistake>,
 }
 
 /// Reads the values in the order of the format.
 #[inline]
-fn read_columns<'a>(line: Values<'a>, format: &LogFormat, record: &mut FlowRecord<'a>) -> Result<(), Fault<'a>> {
+fn read_columns<'a>(line: Values<'a>, format: &LogFormat, record: &mut FlowRecord<'a>) -> Result<(), Fault> {
     let mut input = line;
     for (index, column) in format.columns().iter().enumerate() {
         match read_column(input, *column, record) {
             Ok((rest, ())) => input = rest,
-            Err(error) => return Err(Fault { column: index, input, error }),
+            Err(error) => return Err(Fault { column: index, error }),
         }
     }
     match value(input) {
-        Ok(_) => Err(Fault { column: format.columns().len(), input, error: nom::Err::Error(Mistake::End) }),
+        Ok(_) => Err(Fault { column: format.columns().len(), error: nom::Err::Error(Mistake::End) }),
         Err(_) => Ok(()),
     }
 }
@@ -68,6 +71,9 @@ fn read_columns<'a>(line: Values<'a>, format: &LogFormat, record: &mut FlowRecor
 /// Reads the next value into the place that the column names.
 #[inline(always)]
 fn read_column<'a>(input: Values<'a>, column: Column, record: &mut FlowRecord<'a>) -> Read<'a, ()> {
+    if let Ok(null) = null(input) {
+        return Ok(null);
+    }
     let (rest, value) = value(input)?;
     if !value.is_null() {
         match column {
@@ -100,36 +106,25 @@ fn read_field<'a>(value: Value<'a>, field: Field, record: &mut FlowRecord<'a>) -
     Ok(())
 }
 
-impl Fault<'_> {
-    /// The error for the user. `line` is the whole line, whose columns begin at byte `start`.
+impl Fault {
+    /// The error for the user.
     #[cold]
-    fn explain(&self, line: &str, start: usize, format: &LogFormat) -> ParseError {
-        let expected = format.columns().len();
-        let mut offsets = value_offsets(line).skip_while(|at| *at < start);
-        let got = offsets.clone().count();
+    fn explain(&self, values: Values<'_>, line: &str, format: &LogFormat) -> ParseError {
+        let values: Vec<Value<'_>> = iterator(values, value).collect();
+        let (expected, got) = (format.columns().len(), values.len());
         if got != expected {
-            let byte = offsets.nth(expected).unwrap_or(line.len());
+            let byte = values.get(expected).map_or(line.len(), |surplus| surplus.start);
             return ParseError { kind: ParseErrorKind::FieldCount { expected, got }, field: None, byte };
         }
-        let quoted = quote(value(self.input).map_or("", |(_, value)| value.text()));
+        let (quoted, byte) =
+            values.get(self.column).map_or((String::new(), line.len()), |value| (quote(value.text()), value.start));
         let kind = match self.error {
             nom::Err::Error(Mistake::Int) => ParseErrorKind::BadInt(quoted),
             nom::Err::Error(Mistake::Address) => ParseErrorKind::BadAddress(quoted),
             _ => ParseErrorKind::BadValue(quoted),
         };
-        let byte = offsets.nth(self.column).unwrap_or(line.len());
         ParseError { kind, field: format.names().get(self.column).cloned(), byte }
     }
-}
-
-/// Where the values of a line begin.
-fn value_offsets(line: &str) -> impl Iterator<Item = usize> + Clone {
-    let blank_before = std::iter::once(true).chain(line.bytes().map(is_blank));
-    line.bytes()
-        .zip(blank_before)
-        .enumerate()
-        .filter(|(_, (byte, before))| *before && !is_blank(*byte))
-        .map(|(at, _)| at)
 }
 
 fn quote(value: &str) -> String {
