@@ -1,18 +1,19 @@
 //! `flowbound explain`: how each verdict came about.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use serde_json::json;
 
 use super::{Exit, Failure, FormatArgs, MapArgs, print};
 use crate::boundary::{Boundary, Judgement};
 use crate::parse::parse_line;
-use crate::record::{Field, FlowRecord, LogFormat, ParseError};
+use crate::record::{Field, FlowRecord, LogFormat, ParseError, ParseErrorKind};
 
 /// Read flow log lines on standard input and tell, for each, every step to its verdict
 ///
 /// A header line sets the format of the lines after it. Try it with a line of your own log:
-/// echo '2 123456789012 eni-0a … ACCEPT OK' | flowbound explain --map boundary.toml
+/// echo '2 123456789012 eni-0a 10.0.1.5 10.0.2.9 49152 443 6 1 40 1790640000 1790640058 ACCEPT OK' |
+/// flowbound explain --map boundary.toml
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
@@ -30,6 +31,10 @@ const MAX_LINE: u64 = 1 << 16;
 pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?;
     let mut format = args.format.format()?.unwrap_or_default();
+    if std::io::stdin().is_terminal() {
+        // nobody may be listening
+        let _closed_pipe = writeln!(std::io::stderr(), "reading flow log lines from the terminal; Ctrl-D ends");
+    }
     let mut input = std::io::stdin().lock();
     let mut bytes = Vec::new();
     let mut number = 0;
@@ -121,5 +126,11 @@ fn refused(number: u64, line: &[u8], error: &ParseError) -> String {
     let before =
         line.get(..error.byte.min(line.len())).map_or(0, |bytes| String::from_utf8_lossy(bytes).chars().count());
     let margin = format!("{number}: ").len();
-    format!("{number}: {shown}\n{:margin$}{:before$}^\n  no record: {error}\n\n", "", "")
+    let hint = match error.kind {
+        ParseErrorKind::FieldCount { .. } => {
+            "\n  if its log has another format: put the header line before it, or name the fields with --log-format"
+        }
+        _ => "",
+    };
+    format!("{number}: {shown}\n{:margin$}{:before$}^\n  no record: {error}{hint}\n\n", "", "")
 }

@@ -59,6 +59,10 @@ pub(super) fn run(args: &GenerateArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("give --map and --out"));
     };
     let map = load_map_file(path)?;
+    let selection = args.select.selection(&map)?;
+    if out.join("_flowbound").is_dir() {
+        return Err(Failure::usage(format!("{} is a lake; give another folder with --out", out.display())));
+    }
     let defaults = GenerateOptions::new(args.flows);
     let options = GenerateOptions {
         seed: args.seed,
@@ -66,8 +70,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<Exit, Failure> {
         start: args.start.unwrap_or(defaults.start),
         minutes: args.minutes,
         format: args.format.format()?.unwrap_or_else(|| defaults.format.clone()),
-        env: args.select.env.clone(),
-        mode: args.select.mode.clone(),
+        env: selection.env.clone(),
+        mode: selection.mode.clone(),
         ..defaults
     };
     let summary = generate(&map, &options, out).map_err(|error| match error {
@@ -75,18 +79,23 @@ pub(super) fn run(args: &GenerateArgs) -> Result<Exit, Failure> {
         other => Failure::usage(other),
     })?;
     let shown = out.display().to_string();
-    print(if args.json { render_json(&summary, &shown) } else { render_text(&summary, &shown, path) })?;
+    let mut selected = String::new();
+    for (option, value) in [("env", &selection.env), ("mode", &selection.mode)] {
+        selected.extend(value.iter().map(|value| format!(" --{option} {value}")));
+    }
+    let next = format!("flowbound replay {shown}/AWSLogs --map {path}{selected} --out lake");
+    print(if args.json { render_json(&summary, &shown) } else { render_text(&summary, &shown, &next) })?;
     Ok(Exit::Done)
 }
 
-fn render_text(summary: &GenerateSummary, out: &str, map: &str) -> String {
+fn render_text(summary: &GenerateSummary, out: &str, next: &str) -> String {
     let mut text = String::new();
     // writing to a String cannot fail
-    let _infallible = write_text(&mut text, summary, out, map);
+    let _infallible = write_text(&mut text, summary, out, next);
     text
 }
 
-fn write_text(text: &mut String, summary: &GenerateSummary, out: &str, map: &str) -> std::fmt::Result {
+fn write_text(text: &mut String, summary: &GenerateSummary, out: &str, next: &str) -> std::fmt::Result {
     writeln!(
         text,
         "Wrote {} records ({} planted) in {} files to {out}",
@@ -107,7 +116,7 @@ fn write_text(text: &mut String, summary: &GenerateSummary, out: &str, map: &str
     for (scenario, why) in &summary.skipped {
         writeln!(text, "  {scenario:<28} {why}")?;
     }
-    writeln!(text, "Next: flowbound replay {out}/AWSLogs --map {map} --out lake")
+    writeln!(text, "Next: {next}")
 }
 
 fn render_json(summary: &GenerateSummary, out: &str) -> String {

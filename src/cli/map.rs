@@ -21,7 +21,7 @@ pub(super) enum MapCommand {
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {
     /// Boundary map, TOML or JSON
-    #[arg(required_unless_present = "explain", value_name = "FILE")]
+    #[arg(required_unless_present = "explain", env = "FLOWBOUND_MAP", value_name = "FILE")]
     map: Option<String>,
     #[command(flatten)]
     select: SelectArgs,
@@ -40,7 +40,7 @@ pub(super) struct CheckArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArgs {
     /// Boundary map, TOML or JSON
-    #[arg(value_name = "FILE")]
+    #[arg(env = "FLOWBOUND_MAP", value_name = "FILE")]
     map: String,
     /// Print the map as JSON; it can be read as a map again
     #[arg(long, env = "FLOWBOUND_JSON")]
@@ -72,7 +72,8 @@ fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     let map = load_map_file(path)?;
     let traffic = args.lake.as_deref().map(seen_traffic).transpose().map_err(Failure::failed)?;
     let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-    let found = lint(&map, &args.select.selection(), Some(&today), traffic.as_ref());
+    let selection = args.select.selection(&map)?;
+    let found = lint(&map, &selection, Some(&today), traffic.as_ref());
     if args.json {
         let lints: Vec<_> = found.iter().map(|lint| lint.to_json(&map.files)).collect();
         let counts = Counts::of(&found);

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use crate::boundary::{Boundary, Selection, load_map};
+use crate::boundary::{Boundary, BoundaryMap, Selection, load_map};
 use crate::telemetry::{LogOutput, start_log};
 
 /// Exit codes; they are documented and stay.
@@ -113,8 +113,15 @@ struct SelectArgs {
 }
 
 impl SelectArgs {
-    fn selection(&self) -> Selection {
-        Selection { env: self.env.clone(), mode: self.mode.clone() }
+    /// The selection; a name that no entry of the map has would silently drop the entries that were meant.
+    fn selection(&self, map: &BoundaryMap) -> Result<Selection, Failure> {
+        let entries = || map.rules.iter().map(|rule| &rule.when).chain(map.invariants.iter().map(|entry| &entry.when));
+        let envs = entries().filter_map(|when| when.env.as_ref()).flatten().chain(&map.env).collect();
+        let modes = entries().filter_map(|when| when.mode.as_ref()).collect();
+        Ok(Selection {
+            env: known(&map.name, "environment", self.env.as_ref(), envs)?,
+            mode: known(&map.name, "mode", self.mode.as_ref(), modes)?,
+        })
     }
 }
 
@@ -122,13 +129,34 @@ impl MapArgs {
     fn boundary(&self) -> Result<Option<Boundary>, Failure> {
         let Some(path) = &self.map else { return Ok(None) };
         let map = load_map_file(path)?;
-        Ok(Some(Boundary::new(map, &self.select.selection())))
+        let selection = self.select.selection(&map)?;
+        Ok(Some(Boundary::new(map, &selection)))
     }
 }
 
-fn load_map_file(path: &str) -> Result<crate::boundary::BoundaryMap, Failure> {
+/// The name, if the map has it; an empty one (as an unset variable in a compose file makes it) is none.
+fn known(
+    map: &str,
+    what: &str,
+    name: Option<&String>,
+    names: std::collections::BTreeSet<&String>,
+) -> Result<Option<String>, Failure> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+    if names.contains(name) {
+        return Ok(Some(name.clone()));
+    }
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Err(Failure::usage(format!("the map {map} has no {what} '{name}'; it has {has}")))
+}
+
+fn load_map_file(path: &str) -> Result<BoundaryMap, Failure> {
     use std::io::IsTerminal as _;
-    load_map(path, &mut |path| std::fs::read_to_string(path)).map_err(|problems| {
+    let mut read = |path: &str| {
+        let not_text = |_| std::io::Error::other("it is not UTF-8 text; save it as UTF-8");
+        String::from_utf8(std::fs::read(path)?).map_err(not_text)
+    };
+    load_map(path, &mut read).map_err(|problems| {
         let report = problems.report(std::io::stderr().is_terminal());
         Failure::usage(format!("the map {path} cannot be used\n{}", report.trim_end()))
     })
@@ -196,7 +224,8 @@ fn parse(arguments: &[OsString]) -> Result<Args, Stop> {
 
 fn tell(failure: Failure) -> Exit {
     if failure.exit != Exit::Done {
-        eprintln!("error: {}", failure.message);
+        // nobody may be listening; the exit code tells all the same
+        let _closed_pipe = writeln!(std::io::stderr(), "error: {}", failure.message);
     }
     failure.exit
 }

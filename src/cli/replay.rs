@@ -1,13 +1,15 @@
 //! `flowbound replay`: log files into a lake.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::summary::{render_json, render_text};
 use super::{Exit, Failure, FormatArgs, MapArgs, print};
 use crate::lake::{FileLimits, LocalStore};
-use crate::pipeline::{MapChange, PlanError, Replay, ReplayError, ReplayOptions};
+use crate::pipeline::{MapChange, Replay, ReplayError, ReplayOptions, Skipped};
+use crate::record::field::is_known_name;
+use crate::record::{Field, LogFormat};
 use crate::source::file::{InputError, InputObject, TimeSpan, find_inputs, spool_standard_input};
 use crate::telemetry::Progress;
 
@@ -83,6 +85,10 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         )));
     }
     let span = TimeSpan { since: args.since, until: args.until };
+    if span.since.zip(span.until).is_some_and(|(since, until)| since >= until) {
+        return Err(Failure::usage("--since is not before --until"));
+    }
+    warn_of_format(format.as_deref(), boundary.is_some());
     let (stdin, named): (Vec<_>, Vec<_>) = args.input.iter().cloned().partition(|input| input == "-");
     let mut inputs = match named.as_slice() {
         [] => crate::source::file::Inputs::default(),
@@ -92,6 +98,12 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         })?,
     };
     let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", args.out.display()));
+    if inputs.without_time > 0 {
+        warn(format_args!(
+            "{} of the files have no time in their names: --since and --until do not apply to them",
+            inputs.without_time
+        ));
+    }
     let store = LocalStore::create(&args.out).map_err(unwritable)?;
     let Some(_lock) = store.lock().map_err(unwritable)? else {
         return Err(Failure::failed(crate::lake::LakeError::Locked(args.out.display().to_string())));
@@ -120,20 +132,41 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         // the copy served its purpose; a crash before this leaves it to the next run with standard input
         let _best_effort = std::fs::remove_dir_all(args.out.join(SPOOL));
     }
-    let summary = done.map_err(|error| match error {
-        ReplayError::Plan(
-            error @ (PlanError::OtherMap { .. } | PlanError::Changed { .. } | PlanError::NotCovered { .. }),
-        ) => Failure::usage(error),
+    let mut summary = done.map_err(|error| match error {
+        ReplayError::Plan(error) => Failure::usage(error),
         other => Failure::failed(other),
     })?;
+    summary.skipped.extend(inputs.unreadable.into_iter().map(|(uri, why)| Skipped { uri, why }));
     let lake = args.out.display().to_string();
     if args.json {
         print(format_args!("{}\n", render_json(&summary, &lake)))?;
     } else {
-        print(render_text(&summary, &lake, std::io::stdout().is_terminal()))?;
+        print(render_text(&summary, &lake, boundary.as_ref(), std::io::stdout().is_terminal()))?;
     }
-    let clean = summary.quarantined_lines() == 0 && summary.faults.is_empty();
-    Ok(if args.strict && !clean { Exit::Quarantined } else { Exit::Done })
+    let clean = summary.quarantined_lines() + summary.known_quarantined + summary.known_faults == 0
+        && summary.faults.is_empty();
+    Ok(match (summary.skipped.is_empty(), clean) {
+        (false, _) => Exit::Failed,
+        (true, false) if args.strict => Exit::Quarantined,
+        _ => Exit::Done,
+    })
+}
+
+/// Says what a format will cost before an hour of replaying shows it.
+fn warn_of_format(format: Option<&LogFormat>, judged: bool) {
+    let Some(format) = format else { return };
+    for name in format.extra().iter().filter(|name| !is_known_name(name)) {
+        warn(format_args!("--log-format: '{name}' is no field that AWS documents; its values go to the column extra"));
+    }
+    let needed = [Field::Srcaddr, Field::Dstaddr, Field::Protocol, Field::Action];
+    for field in needed.into_iter().filter(|field| judged && !format.has(*field)) {
+        warn(format_args!("--log-format has no {}: every record will be unmapped", field.name()));
+    }
+}
+
+fn warn(message: std::fmt::Arguments<'_>) {
+    // nobody may be listening
+    let _closed_pipe = writeln!(std::io::stderr(), "warning: {message}");
 }
 
 /// Standard input is kept in the lake's own staging while it is read: nothing else is sure to have the room.

@@ -6,7 +6,7 @@ use super::{Exit, Failure, print};
 use crate::boundary::map_schema;
 use crate::lake::schema::{alerts_sql, flows_sql};
 
-/// Print a contract: the tables as SQL, the map and the config file as JSON Schema
+/// Print a contract: the tables and the views as SQL, the map and the config file as JSON Schema
 #[derive(Debug, clap::Args)]
 pub(super) struct SchemaArgs {
     /// Which one
@@ -20,6 +20,8 @@ enum Contract {
     Alerts,
     Map,
     Config,
+    /// The views that the files in `queries/` ask, to be read by DuckDB
+    Views,
 }
 
 pub(super) fn run(args: &SchemaArgs) -> Result<Exit, Failure> {
@@ -28,6 +30,7 @@ pub(super) fn run(args: &SchemaArgs) -> Result<Exit, Failure> {
         Contract::Flows => Ok(flows_sql()),
         Contract::Alerts => Ok(alerts_sql()),
         Contract::Map => pretty(&map_schema()),
+        Contract::Views => Ok(include_str!("../../queries/views.sql").to_owned()),
         Contract::Config => pretty(&super::config::schema(&super::Args::command())),
     };
     print(text.map_err(Failure::failed)?)?;

@@ -1,10 +1,11 @@
 //! The summary of a replay: a screen for a person, or one JSON object.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::boundary::Severity;
+use crate::boundary::{Boundary, Severity};
 use crate::pipeline::{AlertLine, Summary};
 
 /// Alerts that the screen shows.
@@ -35,56 +36,112 @@ impl Style {
 }
 
 /// The screen.
-pub(super) fn render_text(summary: &Summary, lake: &str, color: bool) -> String {
+pub(super) fn render_text(summary: &Summary, lake: &str, boundary: Option<&Boundary>, color: bool) -> String {
     let style = Style { color };
     let mut text = String::new();
     // writing to a String cannot fail
-    let _infallible = write_text(&mut text, summary, lake, &style);
+    let _infallible = write_text(&mut text, summary, lake, boundary, &style);
     text
 }
 
-fn write_text(out: &mut String, summary: &Summary, lake: &str, style: &Style) -> std::fmt::Result {
-    let seconds = summary.elapsed.as_secs_f64();
-    if summary.objects == 0 {
-        writeln!(out, "Nothing new: the lake has all {} of the input already.", plural(summary.known, "file"))?;
-    } else {
-        let known = match summary.known {
-            0 => String::new(),
-            known => format!(" ({} were in the lake already)", grouped(known.into())),
-        };
-        writeln!(
-            out,
-            "Replayed {} of {}{known} in {seconds:.1} s: {} records/s, {}/s of log text",
-            style.bold(&plural(summary.lines, "record")),
-            plural(summary.objects, "file"),
-            grouped(rate(summary.lines.into(), seconds)),
-            bytes(rate(summary.decoded_bytes.into(), seconds)),
-        )?;
-        writeln!(out)?;
+fn write_text(
+    out: &mut String,
+    summary: &Summary,
+    lake: &str,
+    boundary: Option<&Boundary>,
+    style: &Style,
+) -> std::fmt::Result {
+    write_head(out, summary, style)?;
+    writeln!(out)?;
+    writeln!(out, "Map       {}", boundary.map_or("none: records are kept, not judged".to_owned(), map_line))?;
+    if summary.objects > 0 {
         write_records(out, summary)?;
     }
-    for fault in &summary.faults {
+    if summary.lines > 0 && summary.rows == 0 {
         writeln!(
             out,
-            "{} {}: {} ({} before the fault kept)",
-            style.paint("31", "unreadable"),
-            fault.uri,
-            fault.fault,
-            plural(fault.lines, "line")
+            "No line is a record. A log without a header line needs --log-format with the names of its fields."
         )?;
+    }
+    for fault in &summary.faults {
+        let kept = plural(fault.lines, "line");
+        writeln!(
+            out,
+            "{} {}: {} ({kept} before the fault kept)",
+            style.paint("31", "Cut short"),
+            fault.uri,
+            fault.fault
+        )?;
+    }
+    for skipped in &summary.skipped {
+        writeln!(out, "{} {}: {}", style.paint("31", "Not read "), skipped.uri, skipped.why)?;
     }
     write_alerts(out, &summary.alerts, style)?;
     writeln!(out)?;
+    let written =
+        if summary.files == 0 { String::new() } else { format!(" ({} written)", plural(summary.files, "file")) };
+    writeln!(out, "Lake      {lake}{written}")?;
+    if summary.quarantined_lines() + summary.known_quarantined > 0 {
+        writeln!(out, "          {lake}/quarantine has each line that is no record, with its place and the reason")?;
+    }
+    let lake = shell_quoted(&format!("SET VARIABLE lake = '{}'", lake.replace('\'', "''")));
+    writeln!(out, "Look at   duckdb -cmd {lake} -cmd '.read queries/views.sql' -f queries/alerts_overview.sql")
+}
+
+fn write_head(out: &mut String, summary: &Summary, style: &Style) -> std::fmt::Result {
+    let seconds = summary.elapsed.as_secs_f64();
+    let before = match (summary.known_quarantined, summary.known_faults) {
+        (0, 0) => String::new(),
+        (lines, faults) => {
+            format!(" ({} of it in quarantine, {} cut short)", plural(lines, "line"), plural(faults, "file"))
+        }
+    };
+    if summary.objects == 0 {
+        return match summary.known {
+            0 => writeln!(out, "Nothing was read."),
+            known => writeln!(out, "Nothing new: the lake has {} of the input already{before}.", plural(known, "file")),
+        };
+    }
+    let known = match summary.known {
+        0 => String::new(),
+        known => format!(" ({} were in the lake already{before})", grouped(known.into())),
+    };
     writeln!(
         out,
-        "Lake      {lake}{}",
-        if summary.files == 0 { String::new() } else { format!(" ({} written)", plural(summary.files, "file")) }
+        "Replayed {} of {}{known} in {seconds:.1} s: {} lines/s, {}/s of log text",
+        style.bold(&plural(summary.lines, "line")),
+        plural(summary.objects, "file"),
+        grouped(rate(summary.lines.into(), seconds)),
+        bytes(rate(summary.decoded_bytes.into(), seconds)),
     )?;
-    let quoted = lake.replace('\'', "''");
-    writeln!(
-        out,
-        "Look at   duckdb -cmd \"SET VARIABLE lake = '{quoted}'\" -cmd \".read queries/views.sql\" -f queries/alerts_overview.sql"
-    )
+    match summary.drawn_in {
+        0 => Ok(()),
+        files => writeln!(
+            out,
+            "{} outside of the input shared a commit with it and were judged again too",
+            plural(files, "file")
+        ),
+    }
+}
+
+/// `artos 0f16cd2433b1, env production, all modes`.
+fn map_line(boundary: &Boundary) -> String {
+    let (map, selected) = (boundary.map(), boundary.selection());
+    let hash = map.sha256.get(..12).unwrap_or_default();
+    let part = |name: &str, value: &Option<String>| value.as_ref().map_or(String::new(), |v| format!(", {name} {v}"));
+    format!("{} {hash}{}{}", map.name, part("env", &selected.env), part("mode", &selected.mode))
+}
+
+/// A word of a POSIX shell, whatever is in it.
+fn shell_quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        if matches!(c, '\\' | '"' | '$' | '`') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted + "\""
 }
 
 fn write_records(out: &mut String, summary: &Summary) -> std::fmt::Result {
@@ -114,8 +171,6 @@ fn write_alerts(out: &mut String, alerts: &[AlertLine], style: &Style) -> std::f
     if alerts.is_empty() {
         return writeln!(out, "Alerts    none new");
     }
-    let mut by_severity: Vec<&AlertLine> = alerts.iter().filter(|alert| alert.status != "closed").collect();
-    by_severity.sort_by(|a, b| b.severity.cmp(&a.severity).then(b.flows.cmp(&a.flows)));
     let counts: Vec<String> = Severity::ALL
         .iter()
         .rev()
@@ -124,15 +179,32 @@ fn write_alerts(out: &mut String, alerts: &[AlertLine], style: &Style) -> std::f
         .map(|(severity, count)| format!("{count} {severity}"))
         .collect();
     writeln!(out, "Alerts    {} new or changed: {}", style.bold(&alerts.len().to_string()), counts.join(", "))?;
-    for alert in by_severity.iter().take(TOP) {
+    let folded = folded(alerts);
+    for (alert, hours) in folded.iter().take(TOP) {
         let hour = alert.window_start.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let hour = hour.map_or("no time".to_owned(), |hour| hour.strftime("%Y-%m-%d %H:%M").to_string());
-        writeln!(out, "  {} {:<9} {hour}  {}", style.severity(alert.severity), alert.detector, alert.title)?;
+        let again = if *hours > 1 { format!(" ({hours} hours)") } else { String::new() };
+        writeln!(out, "  {} {:<8} {hour}  {}{again}", style.severity(alert.severity), alert.detector, alert.title)?;
     }
-    if by_severity.len() > TOP {
-        writeln!(out, "  … and {} more", by_severity.len() - TOP)?;
+    match folded.len().saturating_sub(TOP) {
+        0 => Ok(()),
+        more => writeln!(out, "  … and {more} more"),
     }
-    Ok(())
+}
+
+/// The alerts that stand, the worst and newest first; the same one in several hours is one line, with their number.
+fn folded(alerts: &[AlertLine]) -> Vec<(&AlertLine, usize)> {
+    let mut by_title: BTreeMap<(&str, &str), (&AlertLine, usize)> = BTreeMap::new();
+    for alert in alerts.iter().filter(|alert| alert.status != "closed") {
+        let (last, hours) = by_title.entry((alert.detector, &alert.title)).or_insert((alert, 0));
+        *hours += 1;
+        if alert.window_start > last.window_start {
+            *last = alert;
+        }
+    }
+    let mut lines: Vec<_> = by_title.into_values().collect();
+    lines.sort_by_key(|(alert, _)| std::cmp::Reverse((alert.severity, alert.window_start)));
+    lines
 }
 
 /// The summary as a JSON object; sums are text, since they may pass what JSON readers hold.
@@ -141,6 +213,10 @@ pub(super) fn render_json(summary: &Summary, lake: &str) -> String {
         "lake": lake,
         "objects": summary.objects,
         "known_objects": summary.known,
+        "known_quarantined": summary.known_quarantined,
+        "known_faults": summary.known_faults,
+        "drawn_in": summary.drawn_in,
+        "skipped": summary.skipped,
         "lines": summary.lines,
         "rows": summary.rows,
         "quarantined": summary.quarantined_lines(),

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::commit::{Commit, CommitKind, FileEntry};
+use super::commit::{Commit, CommitKind, FileEntry, ObjectEntry};
 use super::error::{LakeError, io_error};
 use super::store::Store;
 
@@ -81,15 +81,10 @@ impl<'s, S: Store> Chain<'s, S> {
         self.commits.values().filter(|commit| !self.replaced.contains(&commit.number))
     }
 
-    /// The commit that holds each object, by URI: its number and the object's identity.
-    pub fn objects(&self) -> HashMap<&str, (u64, &str)> {
+    /// The objects of the lake by URI, each with the number of its commit.
+    pub fn objects(&self) -> HashMap<&str, (u64, &ObjectEntry)> {
         self.active()
-            .flat_map(|commit| {
-                commit
-                    .objects
-                    .iter()
-                    .map(move |object| (object.uri.as_str(), (commit.number, object.identity.as_str())))
-            })
+            .flat_map(|commit| commit.objects.iter().map(move |object| (object.uri.as_str(), (commit.number, object))))
             .collect()
     }
 

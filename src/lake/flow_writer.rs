@@ -17,6 +17,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::TimestampMillisecondType;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use super::columns::FlowColumns;
@@ -33,7 +34,7 @@ const MAX_OPEN: usize = 4;
 /// Rows of a batch that is handed to the Parquet writer.
 const BATCH_ROWS: usize = 1 << 13;
 /// Rows for other hours after which an open file counts as done with.
-const IDLE_ROWS: u64 = 1 << 16;
+const IDLE_ROWS: u64 = 1 << 13;
 
 /// When a file of `flows` is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +213,8 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         let path = self.store.scratch(&folder).map_err(io_error("create", &folder))?.join(self.files.to_string());
         let shown = path.display().to_string();
         let file = File::create(&path).map_err(io_error("create", &shown))?;
-        let properties = WriterProperties::clone(&self.properties);
+        // read once and deleted: compressing it would cost more than it saves
+        let properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).build();
         let writer = ArrowWriter::try_new(file, flows_schema(), Some(properties)).map_err(parquet_error(&shown))?;
         Ok((path, writer))
     }

@@ -154,7 +154,7 @@ fn what_is_visible_is_the_union_of_the_commits() {
         let chain = Chain::open(&store, "replay").await.unwrap();
         assert_eq!(files_below(&flows).len(), 2, "the row's file, and the one without rows");
         assert!(files_below(&folder.path().join("_flowbound/staging")).is_empty());
-        assert_eq!(chain.objects().get("file:///a"), Some(&(1, "1")));
+        assert_eq!(chain.objects()["file:///a"].0, 1);
         assert_eq!(chain.next_number(), 2);
     });
 }

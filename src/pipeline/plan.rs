@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::summary::Skipped;
 use crate::lake::{Chain, CommitKind, MapIdentity, Store};
 use crate::source::file::InputObject;
 
@@ -31,24 +32,13 @@ pub enum PlanError {
         /// The map of this run.
         is: String,
     },
-    /// A file that is in the lake has another content now.
-    #[error(
-        "{uri} changed since it was replayed (commit {commit}); its old rows are in the lake: replay it with \
-         --overwrite to replace them"
-    )]
-    Changed {
-        /// The object.
-        uri: String,
-        /// The commit that has it.
-        commit: u64,
-    },
     /// Overwriting would lose rows.
     #[error(
-        "--overwrite replaces whole commits, and commit {commit} also holds {uri}, which is not in the input; add it \
-         to the input, or use --new-map"
+        "--overwrite replaces whole commits, and commit {commit} also holds {uri}, which is not there any more: its \
+         rows would be lost; use --new-map, or replay into a new lake"
     )]
-    NotCovered {
-        /// The object that is missing from the input.
+    Gone {
+        /// The object that cannot be read again.
         uri: String,
         /// The commit that has it.
         commit: u64,
@@ -67,7 +57,15 @@ pub(super) struct UnitPlan {
 pub(super) struct Plan {
     pub(super) units: Vec<UnitPlan>,
     /// Input objects that the lake has already.
-    pub(super) known: usize,
+    pub(super) known: u64,
+    /// Lines of those that are in quarantine.
+    pub(super) known_quarantined: u64,
+    /// Those that could not be read to their end.
+    pub(super) known_faults: u64,
+    /// Objects that are not in the input, and are read again because a commit of the input's holds them.
+    pub(super) drawn_in: u64,
+    /// Input objects that are left alone.
+    pub(super) skipped: Vec<Skipped>,
 }
 
 fn describe(map: Option<&MapIdentity>) -> String {
@@ -97,15 +95,29 @@ pub(super) fn plan<S: Store>(
         match known.get(object.uri.as_str()) {
             None => fresh.push(object),
             Some((commit, _)) if change == MapChange::Overwrite => covered.entry(*commit).or_default().push(object),
-            Some((_, identity)) if *identity == object.identity => plan.known += 1,
-            Some((commit, _)) => return Err(PlanError::Changed { uri: object.uri, commit: *commit }),
+            Some((_, entry)) if entry.identity == object.identity => {
+                plan.known += 1;
+                plan.known_quarantined += entry.quarantined;
+                plan.known_faults += u64::from(entry.fault.is_some());
+            }
+            // reading it as new would double its rows
+            Some(_) => plan.skipped.push(Skipped {
+                uri: object.uri,
+                why:
+                    "it changed since it was replayed, and its old rows are in the lake; replay it with --overwrite to \
+                      replace them"
+                        .to_owned(),
+            }),
         }
     }
-    for (number, objects) in covered {
-        let have: BTreeSet<&str> = objects.iter().map(|object| object.uri.as_str()).collect();
+    for (number, mut objects) in covered {
+        // a commit is replaced whole: what else it holds is read again too
+        let have: BTreeSet<String> = objects.iter().map(|object| object.uri.clone()).collect();
         let whole = chain.commit(number).map(|commit| commit.objects.as_slice()).unwrap_or_default();
-        if let Some(missing) = whole.iter().find(|object| !have.contains(object.uri.as_str())) {
-            return Err(PlanError::NotCovered { uri: missing.uri.clone(), commit: number });
+        for missing in whole.iter().filter(|object| !have.contains(&object.uri)) {
+            let gone = || PlanError::Gone { uri: missing.uri.clone(), commit: number };
+            objects.push(InputObject::from_uri(&missing.uri).ok_or_else(gone)?);
+            plan.drawn_in += 1;
         }
         plan.units.push(UnitPlan { objects, replaces: vec![number] });
     }

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::close::close_windows;
 use super::plan::{MapChange, PlanError, UnitPlan, plan};
-use super::summary::{Fault, Summary};
-use super::worker::{UnitContext, UnitResult, run_unit};
+use super::summary::{Fault, Skipped, Summary};
+use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
 use crate::boundary::Boundary;
 use crate::lake::{
     Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit, writer_properties,
@@ -88,7 +88,14 @@ impl<S: Store> Replay<'_, S> {
         let mut chain = Chain::open(self.store, CHAIN).await?;
         let map = self.boundary.map(identity);
         let plan = plan(&chain, input, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
-        let mut summary = Summary { known: plan.known as u64, ..Summary::default() };
+        let mut summary = Summary {
+            known: plan.known,
+            known_quarantined: plan.known_quarantined,
+            known_faults: plan.known_faults,
+            drawn_in: plan.drawn_in,
+            skipped: plan.skipped,
+            ..Summary::default()
+        };
         for unit in plan.units {
             self.run_unit(&mut chain, map.as_ref(), unit, &mut summary).await?;
         }
@@ -125,7 +132,19 @@ impl<S: Store> Replay<'_, S> {
             }
         };
         let mut commit = Commit::new(chain.next_number(), CommitKind::Data, map.cloned(), &result.conserved);
-        commit.objects = planned.objects.iter().zip(&result.reports).map(entry).collect();
+        for (object, report) in planned.objects.iter().zip(&result.reports) {
+            match report.unread.get() {
+                Some(why) => summary.skipped.push(Skipped { uri: object.uri.clone(), why: why.clone() }),
+                None => commit.objects.push(entry(object, report)),
+            }
+        }
+        if commit.objects.is_empty() {
+            return self
+                .store
+                .delete_all(&staging)
+                .await
+                .map_err(|source| LakeError::Io { action: "delete", path: staging.clone(), source }.into());
+        }
         commit.verdicts.clone_from(&result.verdicts);
         for number in &planned.replaces {
             let replaced = chain.commit(*number).map(|commit| commit.files.as_slice()).unwrap_or_default();
@@ -152,7 +171,7 @@ fn identity(boundary: &Boundary) -> MapIdentity {
     }
 }
 
-fn entry((object, report): (&InputObject, &super::worker::ObjectReport)) -> ObjectEntry {
+fn entry(object: &InputObject, report: &ObjectReport) -> ObjectEntry {
     ObjectEntry {
         uri: object.uri.clone(),
         identity: object.identity.clone(),
@@ -164,7 +183,7 @@ fn entry((object, report): (&InputObject, &super::worker::ObjectReport)) -> Obje
 
 impl Summary {
     fn add(&mut self, objects: &[InputObject], result: &UnitResult, commit: &Commit) {
-        self.objects += objects.len() as u64;
+        self.objects += commit.objects.len() as u64;
         self.read_bytes += objects.iter().map(|object| object.size).sum::<u64>();
         self.decoded_bytes += result.decoded_bytes;
         self.rows += commit.rows;

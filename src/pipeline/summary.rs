@@ -54,6 +54,15 @@ pub struct Fault {
     pub lines: u64,
 }
 
+/// An input that was not read at all; the next run tries it again.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Skipped {
+    /// The object.
+    pub uri: String,
+    /// Why.
+    pub why: String,
+}
+
 /// What a replay came to.
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -61,6 +70,14 @@ pub struct Summary {
     pub objects: u64,
     /// Objects that the lake had already.
     pub known: u64,
+    /// Lines of those that went to quarantine when they were read.
+    pub known_quarantined: u64,
+    /// Those that could not be read to their end.
+    pub known_faults: u64,
+    /// Objects outside of the input that were read again, because their commit was replaced.
+    pub drawn_in: u64,
+    /// Objects that were not read at all.
+    pub skipped: Vec<Skipped>,
     /// Lines that were records or should have been.
     pub lines: u64,
     /// Rows written to `flows`.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parquet::file::properties::WriterProperties;
@@ -43,7 +43,9 @@ pub(super) struct UnitContext<'u, S: Store> {
 pub(super) struct ObjectReport {
     pub(super) lines: AtomicU64,
     pub(super) quarantined: AtomicU64,
-    pub(super) fault: std::sync::OnceLock<String>,
+    pub(super) fault: OnceLock<String>,
+    /// It could not even be opened: it is not part of the unit.
+    pub(super) unread: OnceLock<String>,
 }
 
 /// What a unit came to.
@@ -181,7 +183,14 @@ impl<S: Store> Shared<'_, S> {
         empty: &Receiver<Vec<u8>>,
     ) -> Result<(), ReplayError> {
         let unreadable = |source| ReplayError::Unreadable { uri: object.uri.clone(), source };
-        let mut file = File::open(&object.path).map_err(unreadable)?;
+        let mut file = match File::open(&object.path) {
+            Ok(file) => file,
+            Err(error) => {
+                // set once: one reader reads an object
+                let _first = self.reports[number].unread.set(error.to_string());
+                return Ok(());
+            }
+        };
         let options = DecodeOptions { format: self.context.options.format.clone(), ..DecodeOptions::default() };
         let mut decoder = Decoder::new(options);
         let mut rejected = Ok(());

@@ -21,6 +21,21 @@ pub struct InputObject {
     pub path: PathBuf,
 }
 
+impl InputObject {
+    fn new(path: PathBuf, metadata: &Metadata) -> Self {
+        let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let identity = format!("{}-{}", metadata.len(), changed.map_or(0, |time| time.as_nanos()));
+        Self { uri: format!("file://{}", path.display()), identity, size: metadata.len(), path }
+    }
+
+    /// The object as it is now, if it is a file that is still there.
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        let path = PathBuf::from(uri.strip_prefix("file://")?);
+        let metadata = fs::metadata(&path).ok().filter(Metadata::is_file)?;
+        Some(Self::new(path, &metadata))
+    }
+}
+
 /// What the inputs of a command line come to.
 #[derive(Debug, Default)]
 pub struct Inputs {
@@ -28,8 +43,14 @@ pub struct Inputs {
     pub objects: Vec<InputObject>,
     /// Files in folders that are not named like logs.
     pub passed_over: u64,
+    /// Folders that are lakes: never read as input.
+    pub lakes: Vec<String>,
     /// Files outside of the time that was asked for.
     pub out_of_time: u64,
+    /// Files that have no time in their names, where a time was asked for.
+    pub without_time: u64,
+    /// Entries of folders that cannot be looked at, and why.
+    pub unreadable: Vec<(String, String)>,
 }
 
 /// Why inputs cannot be found.
@@ -49,6 +70,9 @@ pub enum InputError {
         /// What is wrong with it.
         detail: String,
     },
+    /// Nothing but lakes.
+    #[error("{0} is a lake, not a folder of logs")]
+    IsLake(String),
     /// Folders without a file.
     #[error("no flow log in {0}: there is no file")]
     Empty(String),
@@ -124,6 +148,11 @@ pub fn find_inputs(inputs: &[String], lake: &Path, span: TimeSpan) -> Result<Inp
     found.objects = by_uri.into_values().collect();
     if found.objects.is_empty() {
         return Err(match found.out_of_time {
+            0 if !found.lakes.is_empty() => InputError::IsLake(found.lakes.join(", ")),
+            0 if !found.unreadable.is_empty() => {
+                let (path, why) = found.unreadable.swap_remove(0);
+                InputError::Io { path, source: io::Error::other(why) }
+            }
             0 if found.passed_over == 0 => InputError::Empty(inputs.join(", ")),
             0 => InputError::NoLogs { inputs: inputs.join(", "), passed_over: found.passed_over },
             files => InputError::OutOfTime(files),
@@ -180,19 +209,32 @@ impl Finder {
     fn folder(&mut self, folder: &Path) -> Result<(), InputError> {
         let canonical = fs::canonicalize(folder).map_err(refused(folder))?;
         if self.lake.as_ref() == Some(&canonical) || canonical.join("_flowbound").is_dir() {
+            self.found.lakes.push(folder.display().to_string());
             return Ok(());
         }
         for entry in fs::read_dir(folder).map_err(refused(folder))? {
             let path = entry.map_err(refused(folder))?.path();
-            let metadata = fs::metadata(&path).map_err(refused(&path))?;
-            if metadata.is_dir() {
-                self.folder(&path)?;
-            } else if named_like_a_log(&path) {
-                self.file(&path, &metadata)?;
-            } else {
-                self.found.passed_over += 1;
+            // one bad entry does not stop the others
+            if let Err(error) = self.entry(&path) {
+                let why = match error {
+                    InputError::Io { source, .. } => source.to_string(),
+                    other => other.to_string(),
+                };
+                self.found.unreadable.push((format!("file://{}", path.display()), why));
             }
         }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &Path) -> Result<(), InputError> {
+        let metadata = fs::metadata(path).map_err(refused(path))?;
+        if metadata.is_dir() {
+            return self.folder(path);
+        }
+        if named_like_a_log(path) {
+            return self.file(path, &metadata);
+        }
+        self.found.passed_over += 1;
         Ok(())
     }
 
@@ -202,11 +244,9 @@ impl Finder {
             self.found.out_of_time += 1;
             return Ok(());
         }
-        let path = fs::canonicalize(path).map_err(refused(path))?;
-        let uri = format!("file://{}", path.display());
-        let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let identity = format!("{}-{}", metadata.len(), changed.map_or(0, |time| time.as_nanos()));
-        self.by_uri.insert(uri.clone(), InputObject { uri, identity, size: metadata.len(), path });
+        self.found.without_time += u64::from(self.span != TimeSpan::default() && delivery_stamp(&name).is_none());
+        let object = InputObject::new(fs::canonicalize(path).map_err(refused(path))?, metadata);
+        self.by_uri.insert(object.uri.clone(), object);
         Ok(())
     }
 }

@@ -138,6 +138,7 @@ fn mistakes_are_told() {
         "replay logs --out lake --log-format foo",
         "replay logs --out lake --since yesterday",
         "replay logs --out lake --threads 0",
+        "replay logs --out lake --since 2026-11-22 --until 2026-11-21",
         "replay logs --out lake --overwrite --new-map",
         "replay logs --out lake --config config.toml",
         "explain --map nowhere.toml",
@@ -163,7 +164,7 @@ fn a_replay_is_summed_up() {
     assert_eq!(code(&output), 0, "{}", case.shown(&output));
     let shown = case.shown(&output);
     // the first line has times and rates
-    let (_, rest) = shown.split_once("records/s").unwrap();
+    let (_, rest) = shown.split_once("lines/s").unwrap();
     let (_, rest) = rest.split_once("\n").unwrap();
     insta::assert_snapshot!(rest);
     let again = case.run("replay logs --map map.toml --out lake");
@@ -178,6 +179,7 @@ fn a_replay_is_summed_up() {
 fn strict_tells_of_quarantine_by_its_exit_code() {
     let case = Case::new();
     assert_eq!(code(&case.run("replay logs --out lake --strict")), 3);
+    assert_eq!(code(&case.run("replay logs --out lake --strict")), 3, "the lines are still in quarantine");
     let clean: String = LOG.lines().take(3).map(|line| format!("{line}\n")).collect();
     fs::write(case.path().join("clean.log"), clean).unwrap();
     assert_eq!(code(&case.run("replay clean.log --out lake2 --strict")), 0);
@@ -209,12 +211,55 @@ fn a_changed_file_needs_a_decision() {
     let case = Case::new();
     assert_eq!(code(&case.run("replay logs --map map.toml --out lake")), 0);
     fs::write(case.path().join("logs/a.log"), format!("{LOG}{LOG}")).unwrap();
-    let refused = case.run("replay logs --map map.toml --out lake");
-    assert_eq!(code(&refused), 2);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("changed since it was replayed"));
+    fs::write(case.path().join("logs/b.log"), LOG).unwrap();
+    // the others are read all the same
+    let refused = case.run("replay logs --map map.toml --out lake --json");
+    assert_eq!(code(&refused), 1);
+    let refused: serde_json::Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(refused["rows"], 3);
+    assert!(refused["skipped"][0]["why"].as_str().unwrap().contains("changed since it was replayed"), "{refused}");
     let replaced = case.run("replay logs --map map.toml --out lake --overwrite --json");
     let replaced: serde_json::Value = serde_json::from_slice(&replaced.stdout).unwrap();
-    assert_eq!(replaced["rows"], 6);
+    assert_eq!(replaced["rows"], 9);
+}
+
+/// A commit is replaced whole; a file that shared one with the input is read again, or the replay does not start.
+#[test]
+fn overwriting_never_loses_rows_of_other_files() {
+    let case = Case::new();
+    fs::write(case.path().join("logs/b.log"), LOG).unwrap();
+    assert_eq!(code(&case.run("replay logs --map map.toml --out lake")), 0);
+    let replaced = case.run("replay logs/a.log --map map.toml --out lake --overwrite --json");
+    let replaced: serde_json::Value = serde_json::from_slice(&replaced.stdout).unwrap();
+    assert_eq!((&replaced["rows"], &replaced["drawn_in"]), (&6.into(), &1.into()));
+    fs::remove_file(case.path().join("logs/b.log")).unwrap();
+    let refused = case.run("replay logs/a.log --map map.toml --out lake --overwrite");
+    assert_eq!(code(&refused), 2, "{}", case.shown(&refused));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("its rows would be lost"));
+}
+
+/// One bad entry of a folder does not stop the others; it is told, and the exit code says that something is left.
+#[test]
+fn what_cannot_be_read_does_not_stop_the_rest() {
+    let case = Case::new();
+    std::os::unix::fs::symlink("nowhere", case.path().join("logs/dead.log")).unwrap();
+    let output = case.run("replay logs --map map.toml --out lake");
+    assert_eq!(code(&output), 1, "{}", case.shown(&output));
+    let shown = case.shown(&output);
+    assert!(shown.contains("dead.log: No such file") && shown.contains("expected"), "{shown}");
+}
+
+/// A name that the map does not have would silently drop the entries that were meant.
+#[test]
+fn an_unknown_environment_is_a_mistake() {
+    let case = Case::new();
+    let entry = "[[invariant]]\nid = 'i'\nkind = 'no-inbound'\nzone = ['db']\nenv = ['production']\n";
+    fs::write(case.path().join("map.toml"), format!("{MAP}{entry}")).unwrap();
+    let output = case.run("replay logs --map map.toml --out lake --env prod");
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no environment 'prod'; it has production"));
+    let mut command = case.command("replay logs --map map.toml --out lake");
+    assert!(command.env("FLOWBOUND_ENV", "").output().unwrap().status.success(), "an empty variable is none");
 }
 
 #[test]

@@ -122,8 +122,11 @@ cidrs = ["10.1.0.0/24"]
     },
     LintInfo {
         code: "L03",
-        title: "a zone is empty",
-        levels: &[(Warning, "always: rules that name the zone match nothing")],
+        title: "a zone, or the whole map, is empty",
+        levels: &[
+            (Warning, "a zone: rules that name it match nothing"),
+            (Error, "the map has no VPC: every record is unmapped"),
+        ],
         why: "The zone has no selector at all and no zone inside it; or all it has are security groups, subnets or interfaces, which count through the inventory only, and the map has no inventory.",
         example: r#"[zone.cache]
 description = "to be filled in"

@@ -6,6 +6,11 @@ use crate::boundary::model::{Place, Role, Zone, ZoneId};
 use crate::boundary::report::Level;
 
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Lint>) {
+    if view.map.vpcs.is_empty() {
+        let message = "the map has no VPC: no address is local, and every record is unmapped".to_owned();
+        let hint = "add [vpc.NAME] with its id and cidrs";
+        found.push(Lint::new("L03", Level::Error, &Place::default(), message).hint(hint));
+    }
     for (id, zone) in view.zones() {
         empty_or_unresolved(view, id, zone, found);
         unknown_interfaces(view, id, zone, found);
