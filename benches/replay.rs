@@ -30,7 +30,7 @@ fn logs(folder: &Path, version: u8) -> Vec<InputObject> {
     }
     generate(&artos(), &options, folder).unwrap();
     let input = folder.join("AWSLogs").display().to_string();
-    find_inputs(&[input], Path::new("/nowhere"), TimeSpan::default()).unwrap().objects
+    find_inputs(&[input], TimeSpan::default()).unwrap().objects
 }
 
 fn chunks(objects: &[InputObject]) -> Vec<LineChunk> {

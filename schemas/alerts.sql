@@ -22,7 +22,7 @@ CREATE TABLE alerts (
     rule VARCHAR,  -- grants or invariant that its rows name
     reason VARCHAR,  -- reasons of its rows
     flows BIGINT,  -- rows in flows that it counts
-    conversations BIGINT,  -- client ports and servers, both interfaces' copies counted once
+    conversations BIGINT,  -- client ports and servers, both interfaces' copies counted once; null without a server
     packets BIGINT,  -- packets, both interfaces' copies counted once
     bytes BIGINT,  -- bytes, both interfaces' copies counted once
     distinct_ports BIGINT,  -- ports of servers

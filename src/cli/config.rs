@@ -38,7 +38,10 @@ pub(super) fn arguments(path: &str, program: &clap::Command, typed: &ArgMatches)
             continue;
         };
         let id = argument.get_id().as_str();
-        let given = matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue);
+        let typed = |id: &str| matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue);
+        // an option that excludes one that was typed gives way to it, too
+        let excluded = |other: &Arg| typed(other.get_id().as_str()) && excludes(command, argument, other);
+        let given = typed(id) || command.get_arguments().any(excluded);
         match value {
             _ if given => {}
             Value::Flag(true) => more.push(format!("--{key}")),
@@ -47,6 +50,17 @@ pub(super) fn arguments(path: &str, program: &clap::Command, typed: &ArgMatches)
         }
     }
     Ok(more)
+}
+
+/// Where in the arguments the name of the subcommand ends.
+pub(super) fn place(arguments: &[std::ffi::OsString], typed: &ArgMatches) -> usize {
+    let (mut place, mut matches) = (1, typed);
+    while let Some((name, inner)) = matches.subcommand() {
+        let rest = arguments.iter().enumerate().skip(place);
+        place = rest.into_iter().find(|(_, argument)| *argument == name).map_or(arguments.len(), |(i, _)| i + 1);
+        matches = inner;
+    }
+    place.min(arguments.len())
 }
 
 /// The subcommand that was typed: its path of names, its matches and its definition.
@@ -58,6 +72,10 @@ fn chosen<'a>(program: &'a clap::Command, typed: &'a ArgMatches) -> (String, &'a
         (matches, command) = (inner, definition);
     }
     (path, matches, command)
+}
+
+fn excludes(command: &clap::Command, one: &Arg, other: &Arg) -> bool {
+    command.get_arg_conflicts_with(one).contains(&other) || command.get_arg_conflicts_with(other).contains(&one)
 }
 
 fn join(path: &str, name: &str) -> String {

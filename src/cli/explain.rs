@@ -1,13 +1,15 @@
 //! `flowbound explain`: how each verdict came about.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::{Exit, Failure, FormatArgs, MapArgs, print};
 use crate::boundary::{Boundary, Judgement};
-use crate::parse::parse_line;
-use crate::record::{Field, FlowRecord, LogFormat, ParseError, ParseErrorKind};
+use crate::decode::{DecodeOptions, Decoder, Piece};
+use crate::parse::Batches;
+use crate::record::{Field, FlowBatch, FlowRecord, LogFormat, ParseError, ParseErrorKind};
 
 /// Read flow log lines on standard input and tell, for each, every step to its verdict
 ///
@@ -26,11 +28,11 @@ pub(super) struct ExplainArgs {
 }
 
 /// The longest line that is read, in bytes.
-const MAX_LINE: u64 = 1 << 16;
+const MAX_LINE: u64 = 1 << 20;
 
 pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?;
-    let mut format = args.format.format()?.unwrap_or_default();
+    let mut format = Arc::new(args.format.format()?.unwrap_or_default());
     if std::io::stdin().is_terminal() {
         // nobody may be listening
         let _closed_pipe = writeln!(std::io::stderr(), "reading flow log lines from the terminal; Ctrl-D ends");
@@ -40,10 +42,9 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let mut number = 0;
     loop {
         bytes.clear();
-        let mut limited = std::io::Read::take(&mut input, MAX_LINE);
-        let read = limited.read_until(b'\n', &mut bytes);
+        let read = input.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes);
         if read.map_err(|error| Failure::failed(format!("cannot read standard input: {error}")))? == 0 {
-            return Ok(Exit::Done);
+            break;
         }
         number += 1;
         if number == 1 && matches!(bytes.as_slice(), [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..]) {
@@ -53,22 +54,56 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
         }
         let line = bytes.trim_ascii_end();
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
         if let Some(header) = std::str::from_utf8(line).ok().and_then(LogFormat::from_header) {
-            format = header;
+            format = Arc::new(header);
             continue;
         }
-        let mut record = FlowRecord::default();
-        let text = match parse_line(line, &format, &mut record) {
-            Ok(()) if args.json => format!("{}\n", judged_json(&record, boundary.as_ref())),
-            Ok(()) => explained(number, line, &record, &format, boundary.as_ref()),
-            Err(error) if args.json => format!("{}\n", error_json(number, &error)),
-            Err(error) => refused(number, line, &error),
-        };
-        print(text)?;
+        print(explained_line(number, line, &format, boundary.as_ref(), args.json))?;
     }
+    if number == 0 {
+        return Err(Failure::usage("no line on standard input"));
+    }
+    Ok(Exit::Done)
+}
+
+/// What is said of one line. It goes the way of a replay, so that nothing is read here that a replay would refuse.
+fn explained_line(
+    number: i64,
+    line: &[u8],
+    format: &Arc<LogFormat>,
+    boundary: Option<&Boundary>,
+    json: bool,
+) -> String {
+    let refuse = |raw: &[u8], error: &ParseError| {
+        if json { format!("{}\n", error_json(number, error)) } else { refused(number, raw, error) }
+    };
+    let mut text = String::new();
+    let mut chunks = Vec::new();
+    let mut decoder = Decoder::new(DecodeOptions { format: Some(format.clone()), ..DecodeOptions::default() });
+    let mut keep = |piece: Piece| match piece {
+        Piece::Lines(chunk) => chunks.push(chunk),
+        Piece::Rejected { raw, error, .. } => text += &refuse(&raw, &error),
+    };
+    let decoded = decoder.push(line, &mut keep).and_then(|()| decoder.finish(&mut keep));
+    if let Err(fault) = decoded {
+        return format!("{number}: no text: {fault}\n\n");
+    }
+    for chunk in &chunks {
+        let mut batches = Batches::new(chunk);
+        let mut batch = FlowBatch::new(&chunk.format);
+        while batches.next_batch(&mut batch) {
+            for rejected in &batch.rejected {
+                text += &refuse(rejected.raw, &rejected.error);
+            }
+            for record in &batch.records {
+                text += &match json {
+                    true => format!("{}\n", judged_json(record, boundary)),
+                    false => explained(number, line, record, format, boundary),
+                };
+            }
+        }
+    }
+    text
 }
 
 fn judged_json(record: &FlowRecord<'_>, boundary: Option<&Boundary>) -> serde_json::Value {
@@ -86,7 +121,7 @@ fn judged_json(record: &FlowRecord<'_>, boundary: Option<&Boundary>) -> serde_js
     }
 }
 
-fn error_json(line: u64, error: &ParseError) -> serde_json::Value {
+fn error_json(line: i64, error: &ParseError) -> serde_json::Value {
     json!({"error": {
         "line": line,
         "reason": error.kind.reason(),
@@ -97,7 +132,7 @@ fn error_json(line: u64, error: &ParseError) -> serde_json::Value {
 }
 
 fn explained(
-    number: u64,
+    number: i64,
     line: &[u8],
     record: &FlowRecord<'_>,
     format: &LogFormat,
@@ -121,7 +156,7 @@ fn fields(record: &FlowRecord<'_>, format: &LogFormat) -> String {
     text
 }
 
-fn refused(number: u64, line: &[u8], error: &ParseError) -> String {
+fn refused(number: i64, line: &[u8], error: &ParseError) -> String {
     let shown = String::from_utf8_lossy(line);
     let before =
         line.get(..error.byte.min(line.len())).map_or(0, |bytes| String::from_utf8_lossy(bytes).chars().count());

@@ -216,7 +216,9 @@ fn parse(arguments: &[OsString]) -> Result<Args, Stop> {
     let mut all = arguments.to_vec();
     if let Some(path) = typed.try_get_one::<String>("config").ok().flatten() {
         let more = config::arguments(path, &Args::command(), &typed).map_err(Stop::Config)?;
-        all.extend(more.into_iter().map(OsString::from));
+        // right behind the subcommand's name: behind `--` they would be inputs
+        let place = config::place(arguments, &typed);
+        all.splice(place..place, more.into_iter().map(OsString::from));
     }
     let matches = Args::command().try_get_matches_from(all).map_err(Stop::Clap)?;
     Args::from_arg_matches(&matches).map_err(Stop::Clap)

@@ -36,7 +36,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, env = "FLOWBOUND_UNTIL", value_name = "TIME", value_parser = parse_time)]
     until: Option<i64>,
     /// Threads that parse, judge and write [default: one per core]
-    #[arg(long, env = "FLOWBOUND_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "FLOWBOUND_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     /// Judge again what the input covers: its old rows are replaced
     #[arg(long, env = "FLOWBOUND_OVERWRITE", conflicts_with = "new_map")]
@@ -92,7 +92,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let (stdin, named): (Vec<_>, Vec<_>) = args.input.iter().cloned().partition(|input| input == "-");
     let mut inputs = match named.as_slice() {
         [] => crate::source::file::Inputs::default(),
-        named => find_inputs(named, &args.out, span).map_err(|error| match error {
+        named => find_inputs(named, span).map_err(|error| match error {
             InputError::Io { .. } => Failure::failed(error),
             other => Failure::usage(other),
         })?,
@@ -108,6 +108,8 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let Some(_lock) = store.lock().map_err(unwritable)? else {
         return Err(Failure::failed(crate::lake::LakeError::Locked(args.out.display().to_string())));
     };
+    // a killed run with standard input leaves its copy
+    let _best_effort = std::fs::remove_dir_all(args.out.join(SPOOL));
     if !stdin.is_empty() {
         inputs.objects.push(spool(&args.out)?);
     }
@@ -129,7 +131,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
     let done = runtime.block_on(replay.run(inputs.objects));
     if !stdin.is_empty() {
-        // the copy served its purpose; a crash before this leaves it to the next run with standard input
+        // the copy served its purpose
         let _best_effort = std::fs::remove_dir_all(args.out.join(SPOOL));
     }
     let mut summary = done.map_err(|error| match error {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::boundary::{Boundary, Severity};
-use crate::pipeline::{AlertLine, Summary};
+use crate::pipeline::{AlertLine, Alerts, Summary};
 
 /// Alerts that the screen shows.
 const TOP: usize = 8;
@@ -166,20 +166,20 @@ fn write_records(out: &mut String, summary: &Summary) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_alerts(out: &mut String, alerts: &[AlertLine], style: &Style) -> std::fmt::Result {
+fn write_alerts(out: &mut String, alerts: &Alerts, style: &Style) -> std::fmt::Result {
     writeln!(out)?;
-    if alerts.is_empty() {
-        return writeln!(out, "Alerts    none new");
+    let withdrawn = match alerts.withdrawn {
+        0 => String::new(),
+        count => format!("; {} no longer found", grouped(count.into())),
+    };
+    if alerts.count() == 0 {
+        return writeln!(out, "Alerts    none new{withdrawn}");
     }
-    let counts: Vec<String> = Severity::ALL
-        .iter()
-        .rev()
-        .map(|severity| (severity, alerts.iter().filter(|alert| alert.severity == *severity).count()))
-        .filter(|(_, count)| *count > 0)
-        .map(|(severity, count)| format!("{count} {severity}"))
-        .collect();
-    writeln!(out, "Alerts    {} new or changed: {}", style.bold(&alerts.len().to_string()), counts.join(", "))?;
-    let folded = folded(alerts);
+    let counts: Vec<String> =
+        alerts.by_severity.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
+    let total = style.bold(&grouped(alerts.count().into()));
+    writeln!(out, "Alerts    {total} new or changed: {}{withdrawn}", counts.join(", "))?;
+    let folded = folded(&alerts.worst);
     for (alert, hours) in folded.iter().take(TOP) {
         let hour = alert.window_start.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let hour = hour.map_or("no time".to_owned(), |hour| hour.strftime("%Y-%m-%d %H:%M").to_string());
@@ -192,10 +192,10 @@ fn write_alerts(out: &mut String, alerts: &[AlertLine], style: &Style) -> std::f
     }
 }
 
-/// The alerts that stand, the worst and newest first; the same one in several hours is one line, with their number.
+/// The alerts, the worst and newest first; the same one in several hours is one line, with their number.
 fn folded(alerts: &[AlertLine]) -> Vec<(&AlertLine, usize)> {
     let mut by_title: BTreeMap<(&str, &str), (&AlertLine, usize)> = BTreeMap::new();
-    for alert in alerts.iter().filter(|alert| alert.status != "closed") {
+    for alert in alerts {
         let (last, hours) = by_title.entry((alert.detector, &alert.title)).or_insert((alert, 0));
         *hours += 1;
         if alert.window_start > last.window_start {
@@ -203,12 +203,16 @@ fn folded(alerts: &[AlertLine]) -> Vec<(&AlertLine, usize)> {
         }
     }
     let mut lines: Vec<_> = by_title.into_values().collect();
-    lines.sort_by_key(|(alert, _)| std::cmp::Reverse((alert.severity, alert.window_start)));
+    lines.sort_by(|(a, _), (b, _)| a.worst_first(b));
     lines
 }
 
 /// The summary as a JSON object; sums are text, since they may pass what JSON readers hold.
 pub(super) fn render_json(summary: &Summary, lake: &str) -> String {
+    let by_severity: serde_json::Map<_, _> =
+        summary.alerts.by_severity.iter().map(|(severity, count)| (severity.to_string(), json!(count))).collect();
+    let mut worst: Vec<_> = summary.alerts.worst.iter().collect();
+    worst.sort_by(|a, b| a.worst_first(b));
     json!({
         "lake": lake,
         "objects": summary.objects,
@@ -226,7 +230,10 @@ pub(super) fn render_json(summary: &Summary, lake: &str) -> String {
         "bytes": summary.bytes.to_string(),
         "read_bytes": summary.read_bytes,
         "decoded_bytes": summary.decoded_bytes,
-        "alerts": summary.alerts,
+        "alerts": summary.alerts.count(),
+        "alerts_by_severity": by_severity,
+        "alerts_withdrawn": summary.alerts.withdrawn,
+        "worst_alerts": worst,
         "faults": summary.faults,
         "files": summary.files,
         "seconds": summary.elapsed.as_secs_f64(),

@@ -53,12 +53,12 @@ pub struct Finding {
     pub reason: Option<String>,
     /// Rows in `flows`.
     pub flows: u64,
-    /// Conversations, both interfaces' copies counted once.
-    pub conversations: u64,
+    /// Conversations, both interfaces' copies counted once; `None` for detectors that do not ask who talks.
+    pub conversations: Option<u64>,
     /// Packets, likewise.
-    pub packets: u64,
+    pub packets: Option<u64>,
     /// Bytes, likewise.
-    pub bytes: u64,
+    pub bytes: Option<u64>,
     /// Ports of servers; `None` for detectors that do not ask.
     pub distinct_ports: Option<u64>,
     /// Servers; likewise.
@@ -76,7 +76,7 @@ fn word<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) -> 
 impl Finding {
     /// The finding of a tally. An empty tally makes the finding that withdraws an earlier one.
     pub fn new(detector: &dyn Detector, key: &Key, tally: &Tally) -> Self {
-        let (conversations, packets, bytes) = tally.counted_once();
+        let counted = key.server_addr.as_ref().map(|_| tally.counted_once());
         let reasons: Vec<&str> = tally.reasons.iter().map(String::as_str).collect();
         Self {
             alert_id: alert_id(detector, key),
@@ -102,9 +102,9 @@ impl Finding {
             rule: key.rule.clone(),
             reason: if reasons.is_empty() { key.reason.clone() } else { Some(reasons.join(", ")) },
             flows: tally.flows,
-            conversations,
-            packets,
-            bytes,
+            conversations: counted.map(|(conversations, ..)| conversations),
+            packets: counted.map(|(_, packets, _)| packets),
+            bytes: counted.map(|(.., bytes)| bytes),
             distinct_ports: key.server_port.map(|_| 1),
             distinct_servers: key.server_addr.as_ref().map(|_| 1),
             evidence: tally.evidence.iter().cloned().collect(),

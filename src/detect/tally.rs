@@ -256,7 +256,8 @@ impl Tally {
             self.reasons.insert(reason);
         }
         self.keep(Evidence::of(seen));
-        if record.address(record.source_field()).is_none() {
+        // an alert without a server is about logs, not about conversations
+        if seen.judgement.path.is_none() {
             return 0;
         }
         let ends = Ends::of(seen);

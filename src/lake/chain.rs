@@ -30,7 +30,11 @@ impl<'s, S: Store> Chain<'s, S> {
     /// Reads a chain, finishes what a crash left of its last commit, and clears its staging.
     pub async fn open(store: &'s S, name: &str) -> Result<Self, LakeError> {
         let mut chain = Self::read(store, name).await?;
-        if let Some(head) = chain.commits.values().next_back().cloned() {
+        if let Some(mut head) = chain.commits.values().next_back().cloned() {
+            // what is not staged any more was published, whatever became of it since (a retention job, say)
+            let staging = format!("{}/{:010}", chain.staging_root(), head.number);
+            let staged = store.list(&staging).await.map_err(io_error("list", &staging))?;
+            head.files.retain(|file| staged.binary_search(&file.staged).is_ok());
             chain.publish(&head).await?;
         }
         let staging = chain.staging_root();
@@ -44,6 +48,8 @@ impl<'s, S: Store> Chain<'s, S> {
         let mut commits = BTreeMap::new();
         for path in store.list(&folder).await.map_err(io_error("list", &folder))? {
             if !path.ends_with(".json") {
+                // half a commit that a crash left: it never happened
+                store.delete(&path).await.map_err(io_error("delete", &path))?;
                 continue;
             }
             let Some(bytes) = store.read(&path).await.map_err(io_error("read", &path))? else { continue };
@@ -103,7 +109,7 @@ impl<'s, S: Store> Chain<'s, S> {
     /// Creates the next commit and publishes it. Nothing of it is visible when this fails with a conflict.
     pub async fn commit_next(&mut self, commit: Commit) -> Result<(), LakeError> {
         debug_assert_eq!(commit.number, self.next_number());
-        let path = format!("_flowbound/commits/{}/{:010}.json", self.name, commit.number);
+        let path = self.next_path();
         if !self.store.create(&path, &commit.to_json()).await.map_err(io_error("create", &path))? {
             return Err(LakeError::Conflict(path));
         }
@@ -111,6 +117,20 @@ impl<'s, S: Store> Chain<'s, S> {
         self.replaced.extend(&commit.replaces);
         self.commits.insert(commit.number, commit);
         Ok(())
+    }
+
+    /// Clears what was staged for the next commit, after an error: unless the commit is there, for then its files are
+    /// published from there by the next opening.
+    pub async fn abandon(&self) {
+        let staging = self.staging();
+        if matches!(self.store.read(&self.next_path()).await, Ok(None)) {
+            // the next opening clears it too; a full disk is better cleared now
+            let _best_effort = self.store.delete_all(&staging).await;
+        }
+    }
+
+    fn next_path(&self) -> String {
+        format!("_flowbound/commits/{}/{:010}.json", self.name, self.next_number())
     }
 
     async fn publish(&self, commit: &Commit) -> Result<(), LakeError> {

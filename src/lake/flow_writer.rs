@@ -149,11 +149,15 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         open.columns.push(record, judged, boundary, source, line);
         if open.columns.rows() >= BATCH_ROWS {
             flush(&mut open.columns, &mut open.file, &mut self.written)?;
-            if open.file.rows() >= self.limits.rows || open.file.size() >= self.limits.bytes {
+            if self.full(&self.open[slot].file) {
                 self.close(slot)?;
             }
         }
         Ok(())
+    }
+
+    fn full(&self, file: &ParquetFile) -> bool {
+        file.rows() >= self.limits.rows || file.size() >= self.limits.bytes
     }
 
     /// The open file for the hour; opened, or another closed for it. `None`: all are busy.
@@ -243,7 +247,12 @@ impl<'s, S: Store> FlowWriter<'s, S> {
                 hours.len(),
                 |part, batch| {
                     self.written.merge(&conserved(batch));
-                    files[part].write(batch)
+                    files[part].write(batch)?;
+                    if self.full(&files[part]) {
+                        let next = self.create(hours[part])?;
+                        self.done.push(std::mem::replace(&mut files[part], next).finish()?);
+                    }
+                    Ok(())
                 },
             )?;
             for file in files {
@@ -258,9 +267,14 @@ impl<'s, S: Store> FlowWriter<'s, S> {
                 let (path, writer) = &mut files[part];
                 write_bounded(writer, batch).map_err(parquet_error(&path.display().to_string()))
             })?;
-            for ((path, writer), hours) in files.into_iter().zip(parts) {
+            // all are closed before the first is divided: no more than MAX_OPEN are ever open
+            let mut closed = Vec::with_capacity(files.len());
+            for (path, writer) in files {
                 writer.close().map_err(parquet_error(&path.display().to_string()))?;
-                self.scatter(&path, hours)?;
+                closed.push(path);
+            }
+            for (path, hours) in closed.iter().zip(parts) {
+                self.scatter(path, hours)?;
             }
         }
         std::fs::remove_file(path).map_err(io_error("delete", &path.display().to_string()))

@@ -1,14 +1,16 @@
 //! A lake in a local folder.
 //!
-//! Durability: a staged file is synced before its commit is created, a commit is written beside its name, synced
-//! and linked to it (`link` fails if the name is taken: that is the compare-and-set), and each folder is synced
-//! after a name in it changed. So after a power cut a commit that exists names only files that exist.
+//! Durability: a staged file is synced, and before a commit is created so is every folder on the way to what was
+//! staged. The commit is written beside its name, synced and linked to it (`link` fails if the name is taken: that
+//! is the compare-and-set). Each folder is synced after a name in it changed, up to the lake. So after a power cut a
+//! commit that exists names only files that exist.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::store::{StagedFile, Store};
 
@@ -18,17 +20,29 @@ pub struct LocalStore {
     root: PathBuf,
     place: String,
     temporary: AtomicU64,
+    /// Folders with staged files, to be synced before the commit that names them.
+    unsynced: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl LocalStore {
     /// The lake in this folder, which is made if it is not there.
     pub fn create(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
-        Ok(Self { root: root.to_owned(), place: root.display().to_string(), temporary: AtomicU64::new(0) })
+        Ok(Self {
+            root: root.to_owned(),
+            place: root.display().to_string(),
+            temporary: AtomicU64::new(0),
+            unsynced: Mutex::default(),
+        })
     }
 
     fn at(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+
+    /// The folders above a path, up to the lake: a new folder is a name in its parent.
+    fn folders_of(&self, path: &Path) -> impl Iterator<Item = PathBuf> {
+        path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root)).map(Path::to_owned)
     }
 
     /// Takes the lake for one writing process. The lock goes with the process, however that ends.
@@ -48,8 +62,14 @@ fn make_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_folders(folders: impl IntoIterator<Item = PathBuf>) -> io::Result<()> {
+    folders.into_iter().try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -77,13 +97,11 @@ impl Store for LocalStore {
         make_parent(&target)?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = target.with_extension(format!("{}-{number}.tmp", std::process::id()));
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        let linked = fs::hard_link(&temporary, &target);
-        fs::remove_file(&temporary)?;
+        sync_folders(std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)))?;
+        let linked = write_synced(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, &target));
+        absent_is_fine(fs::remove_file(&temporary))?;
         match linked {
-            Ok(()) => sync_parent(&target).map(|()| true),
+            Ok(()) => sync_folders(self.folders_of(&target)).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
@@ -120,16 +138,16 @@ impl Store for LocalStore {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => {}
                 renamed => renamed?,
             }
-            // new folders are names in their parents: those are synced too, up to the lake
-            let folders = target.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root));
-            changed.extend(folders.map(Path::to_owned));
+            changed.extend(self.folders_of(&target));
         }
         // each folder once, however many files it got
-        changed.iter().try_for_each(|folder| File::open(folder)?.sync_all())
+        sync_folders(changed)
     }
 
     async fn delete(&self, path: &str) -> io::Result<()> {
-        absent_is_fine(fs::remove_file(self.at(path)))
+        let path = self.at(path);
+        absent_is_fine(fs::remove_file(&path))?;
+        path.parent().map_or(Ok(()), |folder| absent_is_fine(sync_folders([folder.to_owned()])))
     }
 
     async fn delete_all(&self, folder: &str) -> io::Result<()> {
@@ -143,6 +161,7 @@ impl Store for LocalStore {
     fn stage(&self, path: &str) -> io::Result<Box<dyn StagedFile>> {
         let path = self.at(path);
         make_parent(&path)?;
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(self.folders_of(&path));
         Ok(Box::new(LocalFile { file: BufWriter::with_capacity(1 << 18, File::create(path)?), length: 0 }))
     }
 

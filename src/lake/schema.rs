@@ -115,7 +115,7 @@ const ALERTS: &[ColumnDef] = &[
     ("rule", Text, "grants or invariant that its rows name"),
     ("reason", Text, "reasons of its rows"),
     ("flows", Int64, "rows in flows that it counts"),
-    ("conversations", Int64, "client ports and servers, both interfaces' copies counted once"),
+    ("conversations", Int64, "client ports and servers, both interfaces' copies counted once; null without a server"),
     ("packets", Int64, "packets, both interfaces' copies counted once"),
     ("bytes", Int64, "bytes, both interfaces' copies counted once"),
     ("distinct_ports", Int64, "ports of servers"),

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::binary_heap::{BinaryHeap, PeekMut};
-use std::io::{BufRead, Write as _};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,9 +68,7 @@ impl<'s, S: Store> StateWriter<'s, S> {
             self.open = Some((day, path, file, 0));
         }
         let Some((_, path, file, lines)) = &mut self.open else { return Ok(()) };
-        let mut line = serde_json::to_vec(&Line { key, entry }).unwrap_or_default();
-        line.push(b'\n');
-        file.write_all(&line).map_err(io_error("write", path))?;
+        write_line(file, key, entry).map_err(io_error("write", path))?;
         *lines += 1;
         Ok(())
     }
@@ -127,6 +126,12 @@ impl PartialEq for Head {
 
 impl Eq for Head {}
 
+fn write_line(file: &mut impl Write, key: Key, entry: StateEntry) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(&Line { key, entry })?;
+    line.push(b'\n');
+    file.write_all(&line)
+}
+
 fn next_line(path: &str, lines: &mut dyn BufRead) -> Result<Option<Line>, LakeError> {
     let mut text = Vec::new();
     if lines.read_until(b'\n', &mut text).map_err(io_error("read", path))? == 0 {
@@ -136,12 +141,45 @@ fn next_line(path: &str, lines: &mut dyn BufRead) -> Result<Option<Line>, LakeEr
     serde_json::from_slice(&text).map(Some).map_err(damaged)
 }
 
+/// Files that are read side by side: more are merged into scratch files first, so that a process's limit of open
+/// files is never the end of it.
+const SIDE_BY_SIDE: usize = 64;
+
+/// A file, by the name that messages give it.
+type NamedLines = (String, Box<dyn BufRead + Send>);
+
 impl StateReader {
-    /// Opens the files of one day.
-    pub fn open<S: Store>(store: &S, paths: impl IntoIterator<Item = String>) -> Result<Self, LakeError> {
+    /// Opens the files of one day. `scratch` is a folder of the lake's staging.
+    pub fn open<S: Store>(store: &S, paths: Vec<String>, scratch: &str) -> Result<Self, LakeError> {
+        if paths.len() <= SIDE_BY_SIDE {
+            let open = |path: String| Ok((path.clone(), store.open(&path).map_err(io_error("read", &path))?));
+            return Self::side_by_side(paths.into_iter().map(open));
+        }
+        let folder = store.scratch(scratch).map_err(io_error("create", scratch))?;
+        let mut merged = Vec::new();
+        for (round, paths) in paths.chunks(SIDE_BY_SIDE).enumerate() {
+            let path = folder.join(format!("merged-{round}"));
+            let shown = path.display().to_string();
+            let mut file = BufWriter::new(File::create(&path).map_err(io_error("create", &shown))?);
+            let mut reader = Self::open(store, paths.to_vec(), scratch)?;
+            while let Some((key, entries)) = reader.next_key()? {
+                for entry in entries {
+                    write_line(&mut file, key.clone(), entry).map_err(io_error("write", &shown))?;
+                }
+            }
+            file.flush().map_err(io_error("write", &shown))?;
+            merged.push((path, shown));
+        }
+        Self::side_by_side(merged.into_iter().map(|(path, shown)| {
+            let file = File::open(path).map_err(io_error("read", &shown))?;
+            Ok((shown, Box::new(BufReader::new(file)) as Box<dyn BufRead + Send>))
+        }))
+    }
+
+    fn side_by_side(files: impl Iterator<Item = Result<NamedLines, LakeError>>) -> Result<Self, LakeError> {
         let mut heads = BinaryHeap::new();
-        for path in paths {
-            let mut lines = store.open(&path).map_err(io_error("read", &path))?;
+        for file in files {
+            let (path, mut lines) = file?;
             if let Some(Line { key, entry }) = next_line(&path, &mut lines)? {
                 heads.push(Head { key, entry, path, lines });
             }

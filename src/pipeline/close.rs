@@ -6,36 +6,37 @@
 
 use std::collections::BTreeSet;
 
-use super::summary::AlertLine;
+use super::summary::Alerts;
 use crate::detect::{Finding, Key, Tally, detector};
 use crate::lake::{
     AlertRow, AlertStatus, AlertWriter, Chain, Commit, CommitKind, Conserved, LakeError, MapIdentity, Origin,
     StateEntry, StateReader, StateWriter, Store, Unit, writer_properties,
 };
 
-/// Closes the windows that changed since the last closing; the alerts that are new or changed.
+/// Closes the windows that changed since the last closing; what alerts are new or changed.
 pub(super) async fn close_windows<S: Store>(
     store: &S,
     chain: &mut Chain<'_, S>,
     map: Option<MapIdentity>,
-) -> Result<Vec<AlertLine>, LakeError> {
+) -> Result<Alerts, LakeError> {
     let days = changed_days(chain);
     if days.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Alerts::default());
     }
     let mut unit = Unit::begin(chain, store)?;
     let origin = Origin::of(map.as_ref());
     let mut alerts = AlertWriter::new(store, unit.staging.clone(), writer_properties(&origin));
     let mut state = StateWriter::new(store, format!("{}/state", unit.staging));
-    let mut lines = Vec::new();
+    let mut found = Alerts::default();
     for day in &days {
         let files = chain.active().flat_map(state_files).filter(|path| folder(path) == day);
-        let mut keys = StateReader::open(store, files.map(str::to_owned))?;
+        let scratch = format!("{}/merge", unit.staging);
+        let mut keys = StateReader::open(store, files.map(str::to_owned).collect(), &scratch)?;
         while let Some((key, entries)) = keys.next_key()? {
             let Some(row) = revise(&key, entries) else { continue };
             let (digest, withdrawn) = (row.finding.digest(), row.finding.flows == 0);
             state.push(key, StateEntry::Emitted { revision: row.revision, digest, withdrawn })?;
-            lines.push(AlertLine::of(&row));
+            found.add(&row);
             alerts.push(row)?;
         }
     }
@@ -44,7 +45,7 @@ pub(super) async fn close_windows<S: Store>(
     }
     let commit = Commit::new(chain.next_number(), CommitKind::Close, map, &Conserved::default());
     chain.commit_next(unit.into_commit(commit)).await?;
-    Ok(lines)
+    Ok(found)
 }
 
 fn state_files(commit: &Commit) -> impl Iterator<Item = &str> {

@@ -9,4 +9,4 @@ mod worker;
 
 pub use plan::{MapChange, PlanError};
 pub use replay::{Replay, ReplayError, ReplayOptions};
-pub use summary::{AlertLine, Fault, Skipped, Summary};
+pub use summary::{AlertLine, Alerts, Fault, Skipped, Summary};

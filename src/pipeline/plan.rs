@@ -84,11 +84,15 @@ pub(super) fn plan<S: Store>(
     change: MapChange,
     unit_bytes: u64,
 ) -> Result<Plan, PlanError> {
-    let written = chain.active().filter(|commit| commit.kind == CommitKind::Data).last();
-    if let Some(last) = written.filter(|last| last.map.as_ref() != map && change == MapChange::Refuse) {
-        return Err(PlanError::OtherMap { was: describe(last.map.as_ref()), is: describe(map) });
-    }
     let known = chain.objects();
+    if change == MapChange::Refuse {
+        // the newest rows, and the rows of this very input: an --overwrite that was interrupted leaves both maps
+        let last = chain.active().filter(|commit| commit.kind == CommitKind::Data).last();
+        let of_input = input.iter().filter_map(|object| chain.commit(known.get(object.uri.as_str())?.0));
+        if let Some(other) = of_input.chain(last).find(|commit| commit.map.as_ref() != map) {
+            return Err(PlanError::OtherMap { was: describe(other.map.as_ref()), is: describe(map) });
+        }
+    }
     let (mut fresh, mut covered) = (Vec::new(), BTreeMap::<u64, Vec<InputObject>>::new());
     let mut plan = Plan::default();
     for object in input {

@@ -1,6 +1,5 @@
 //! Replay: input objects into a lake, unit by unit, each one commit; then the windows are closed.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,15 +54,6 @@ pub enum ReplayError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// An input.
-    #[error("cannot read {uri}: {source}; nothing of its unit of work was committed")]
-    Unreadable {
-        /// The object.
-        uri: String,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
 }
 
 /// A replay of input objects into one lake.
@@ -96,13 +86,28 @@ impl<S: Store> Replay<'_, S> {
             skipped: plan.skipped,
             ..Summary::default()
         };
-        for unit in plan.units {
-            self.run_unit(&mut chain, map.as_ref(), unit, &mut summary).await?;
-        }
-        summary.alerts = close_windows(self.store, &mut chain, map).await?;
+        let done = self.run_units(&mut chain, map, plan.units, &mut summary).await;
         self.progress.clear();
+        if let Err(error) = done {
+            chain.abandon().await;
+            return Err(error);
+        }
         summary.elapsed = started.elapsed();
         Ok(summary)
+    }
+
+    async fn run_units(
+        &self,
+        chain: &mut Chain<'_, S>,
+        map: Option<MapIdentity>,
+        units: Vec<UnitPlan>,
+        summary: &mut Summary,
+    ) -> Result<(), ReplayError> {
+        for unit in units {
+            self.run_unit(chain, map.as_ref(), unit, summary).await?;
+        }
+        summary.alerts = close_windows(self.store, chain, map).await?;
+        Ok(())
     }
 
     async fn run_unit(
@@ -123,14 +128,7 @@ impl<S: Store> Replay<'_, S> {
             objects: &planned.objects,
             progress: &self.progress,
         };
-        let result = match run_unit(&context) {
-            Ok(result) => result,
-            Err(error) => {
-                // the next run would clear it too; a full disk is better cleared now
-                let _best_effort = self.store.delete_all(&staging).await;
-                return Err(error);
-            }
-        };
+        let result = run_unit(&context)?;
         let mut commit = Commit::new(chain.next_number(), CommitKind::Data, map.cloned(), &result.conserved);
         for (object, report) in planned.objects.iter().zip(&result.reports) {
             match report.unread.get() {
@@ -139,11 +137,8 @@ impl<S: Store> Replay<'_, S> {
             }
         }
         if commit.objects.is_empty() {
-            return self
-                .store
-                .delete_all(&staging)
-                .await
-                .map_err(|source| LakeError::Io { action: "delete", path: staging.clone(), source }.into());
+            chain.abandon().await;
+            return Ok(());
         }
         commit.verdicts.clone_from(&result.verdicts);
         for number in &planned.replaces {
@@ -174,7 +169,8 @@ fn identity(boundary: &Boundary) -> MapIdentity {
 fn entry(object: &InputObject, report: &ObjectReport) -> ObjectEntry {
     ObjectEntry {
         uri: object.uri.clone(),
-        identity: object.identity.clone(),
+        // what is not known whole is never taken for the same again
+        identity: report.unfinished.get().map_or(object.identity.clone(), |()| "unfinished".to_owned()),
         lines: report.lines.load(std::sync::atomic::Ordering::Relaxed),
         quarantined: report.quarantined.load(std::sync::atomic::Ordering::Relaxed),
         fault: report.fault.get().cloned(),

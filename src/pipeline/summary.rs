@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::lake::AlertRow;
+use crate::boundary::Severity;
+use crate::lake::{AlertRow, AlertStatus};
 
 /// An alert in one line.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -14,7 +15,7 @@ pub struct AlertLine {
     pub detector: &'static str,
     /// How bad it is.
     #[serde(serialize_with = "as_text")]
-    pub severity: crate::boundary::Severity,
+    pub severity: Severity,
     /// new, updated or closed.
     pub status: &'static str,
     /// Rows that it counts.
@@ -30,7 +31,13 @@ fn as_text<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) 
 }
 
 impl AlertLine {
-    pub(super) fn of(row: &AlertRow) -> Self {
+    /// By severity, then the newest first; the id makes the order the same on every run.
+    pub fn worst_first(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |line: &Self| (std::cmp::Reverse(line.severity), std::cmp::Reverse(line.window_start));
+        key(self).cmp(&key(other)).then_with(|| self.alert_id.cmp(&other.alert_id))
+    }
+
+    fn of(row: &AlertRow) -> Self {
         Self {
             alert_id: row.finding.alert_id.clone(),
             detector: row.finding.detector,
@@ -40,6 +47,40 @@ impl AlertLine {
             window_start: row.finding.window_start,
             title: row.finding.title.clone(),
         }
+    }
+}
+
+/// The alerts that a run wrote: all counted, the worst kept.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    /// New or changed ones by severity.
+    pub by_severity: BTreeMap<Severity, u64>,
+    /// Earlier ones of which nothing is left.
+    pub withdrawn: u64,
+    /// The worst of the new or changed, at least [`KEPT`] of them if there are so many; not in order.
+    pub worst: Vec<AlertLine>,
+}
+
+/// Alerts that a summary keeps: a flood of them must not fill the memory.
+const KEPT: usize = 1000;
+
+impl Alerts {
+    pub(super) fn add(&mut self, row: &AlertRow) {
+        if row.status == AlertStatus::Closed {
+            self.withdrawn += 1;
+            return;
+        }
+        *self.by_severity.entry(row.finding.severity).or_default() += 1;
+        self.worst.push(AlertLine::of(row));
+        if self.worst.len() > 2 * KEPT {
+            self.worst.sort_by(AlertLine::worst_first);
+            self.worst.truncate(KEPT);
+        }
+    }
+
+    /// New or changed ones.
+    pub fn count(&self) -> u64 {
+        self.by_severity.values().sum()
     }
 }
 
@@ -94,8 +135,8 @@ pub struct Summary {
     pub read_bytes: u64,
     /// Bytes of log text.
     pub decoded_bytes: u64,
-    /// Alerts that are new or changed, in the order of their windows.
-    pub alerts: Vec<AlertLine>,
+    /// Alerts that are new or changed.
+    pub alerts: Alerts,
     /// Objects that could not be read to their end.
     pub faults: Vec<Fault>,
     /// Files of the tables that were written.

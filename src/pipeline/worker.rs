@@ -44,6 +44,8 @@ pub(super) struct ObjectReport {
     pub(super) lines: AtomicU64,
     pub(super) quarantined: AtomicU64,
     pub(super) fault: OnceLock<String>,
+    /// The disk failed in the middle: another day there may be more.
+    pub(super) unfinished: OnceLock<()>,
     /// It could not even be opened: it is not part of the unit.
     pub(super) unread: OnceLock<String>,
 }
@@ -182,7 +184,6 @@ impl<S: Store> Shared<'_, S> {
         work: &Sender<Work>,
         empty: &Receiver<Vec<u8>>,
     ) -> Result<(), ReplayError> {
-        let unreadable = |source| ReplayError::Unreadable { uri: object.uri.clone(), source };
         let mut file = match File::open(&object.path) {
             Ok(file) => file,
             Err(error) => {
@@ -206,37 +207,39 @@ impl<S: Store> Shared<'_, S> {
                 }
             }
         };
+        // the object's own faults and those of the disk end it alike: what came before is kept
         let fault = loop {
-            let read = file.read(buffer).map_err(unreadable)?;
+            let read = match file.read(buffer) {
+                Ok(read) => read,
+                Err(error) => {
+                    let _first = self.reports[number].unfinished.set(());
+                    break Some((decoder.abort(&mut emit), error.to_string()));
+                }
+            };
             self.context.progress.add(read as u64);
             while let Ok(spent) = empty.try_recv() {
                 decoder.recycle(spent);
             }
             let bytes = buffer.get(..read).unwrap_or_default();
             if bytes.is_empty() || self.stopped() {
+                let before = decoder.summary();
+                match decoder.finish(&mut emit) {
+                    Ok(summary) => self.decoded_bytes.fetch_add(summary.bytes_out, Ordering::Relaxed),
+                    Err(fault) => break Some((before, fault.to_string())),
+                };
                 break None;
             }
             if let Err(fault) = decoder.push(bytes, &mut emit) {
-                break Some(fault);
+                break Some((decoder.summary(), fault.to_string()));
             }
         };
-        let finished = match fault {
-            Some(fault) => Err(fault),
-            None => decoder.finish(&mut emit),
-        };
-        rejected?;
-        match finished {
-            Ok(summary) => {
-                self.decoded_bytes.fetch_add(summary.bytes_out, Ordering::Relaxed);
-            }
-            Err(fault) => {
-                let text = fault.to_string();
-                tracing::info!(object = object.uri, fault = text, "object not read to its end");
-                // set once: one reader reads an object
-                let _first = self.reports[number].fault.set(text);
-            }
+        if let Some((summary, fault)) = fault {
+            self.decoded_bytes.fetch_add(summary.bytes_out, Ordering::Relaxed);
+            tracing::info!(object = object.uri, fault, "object not read to its end");
+            // set once: one reader reads an object
+            let _first = self.reports[number].fault.set(fault);
         }
-        Ok(())
+        rejected
     }
 
     /// Puts lines of an object into quarantine.

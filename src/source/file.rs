@@ -1,6 +1,6 @@
 //! Flow logs in local files: a file, a folder, a glob, or standard input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -25,12 +25,12 @@ impl InputObject {
     fn new(path: PathBuf, metadata: &Metadata) -> Self {
         let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let identity = format!("{}-{}", metadata.len(), changed.map_or(0, |time| time.as_nanos()));
-        Self { uri: format!("file://{}", path.display()), identity, size: metadata.len(), path }
+        Self { uri: file_uri(&path), identity, size: metadata.len(), path }
     }
 
     /// The object as it is now, if it is a file that is still there.
     pub fn from_uri(uri: &str) -> Option<Self> {
-        let path = PathBuf::from(uri.strip_prefix("file://")?);
+        let path = path_of_uri(uri)?;
         let metadata = fs::metadata(&path).ok().filter(Metadata::is_file)?;
         Some(Self::new(path, &metadata))
     }
@@ -134,13 +134,12 @@ pub fn delivery_stamp(name: &str) -> Option<i64> {
     })
 }
 
-/// Finds the files of the inputs. What lies in `lake` is never an input.
+/// Finds the files of the inputs. What a lake is made of is never an input.
 ///
 /// # Errors
 /// Each input must give at least something to read; the error says what is missing where.
-pub fn find_inputs(inputs: &[String], lake: &Path, span: TimeSpan) -> Result<Inputs, InputError> {
-    let mut finder =
-        Finder { lake: fs::canonicalize(lake).ok(), span, found: Inputs::default(), by_uri: BTreeMap::new() };
+pub fn find_inputs(inputs: &[String], span: TimeSpan) -> Result<Inputs, InputError> {
+    let mut finder = Finder { visited: BTreeSet::new(), span, found: Inputs::default(), by_uri: BTreeMap::new() };
     for input in inputs {
         finder.input(input)?;
     }
@@ -162,7 +161,7 @@ pub fn find_inputs(inputs: &[String], lake: &Path, span: TimeSpan) -> Result<Inp
 }
 
 struct Finder {
-    lake: Option<PathBuf>,
+    visited: BTreeSet<PathBuf>,
     span: TimeSpan,
     found: Inputs,
     by_uri: BTreeMap<String, InputObject>,
@@ -208,8 +207,12 @@ impl Finder {
 
     fn folder(&mut self, folder: &Path) -> Result<(), InputError> {
         let canonical = fs::canonicalize(folder).map_err(refused(folder))?;
-        if self.lake.as_ref() == Some(&canonical) || canonical.join("_flowbound").is_dir() {
+        if is_lake_content(&canonical) {
             self.found.lakes.push(folder.display().to_string());
+            return Ok(());
+        }
+        // links can make a folder its own descendant
+        if !self.visited.insert(canonical) {
             return Ok(());
         }
         for entry in fs::read_dir(folder).map_err(refused(folder))? {
@@ -220,7 +223,7 @@ impl Finder {
                     InputError::Io { source, .. } => source.to_string(),
                     other => other.to_string(),
                 };
-                self.found.unreadable.push((format!("file://{}", path.display()), why));
+                self.found.unreadable.push((file_uri(&path), why));
             }
         }
         Ok(())
@@ -231,7 +234,7 @@ impl Finder {
         if metadata.is_dir() {
             return self.folder(path);
         }
-        if named_like_a_log(path) {
+        if metadata.is_file() && named_like_a_log(path) {
             return self.file(path, &metadata);
         }
         self.found.passed_over += 1;
@@ -245,10 +248,53 @@ impl Finder {
             return Ok(());
         }
         self.found.without_time += u64::from(self.span != TimeSpan::default() && delivery_stamp(&name).is_none());
-        let object = InputObject::new(fs::canonicalize(path).map_err(refused(path))?, metadata);
+        let canonical = fs::canonicalize(path).map_err(refused(path))?;
+        if is_lake_content(&canonical) {
+            self.found.lakes.push(path.display().to_string());
+            return Ok(());
+        }
+        let object = InputObject::new(canonical, metadata);
         self.by_uri.insert(object.uri.clone(), object);
         Ok(())
     }
+}
+
+/// A file's URI (RFC 8089): every byte of its path that is not unreserved in RFC 3986 is percent-encoded, so that two
+/// files never share one.
+fn file_uri(path: &Path) -> String {
+    let mut uri = String::from("file://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}
+
+/// The path of a URI that [`file_uri`] made.
+fn path_of_uri(uri: &str) -> Option<PathBuf> {
+    let mut encoded = uri.strip_prefix("file://")?.bytes();
+    let mut path = Vec::with_capacity(encoded.len());
+    while let Some(byte) = encoded.next() {
+        path.push(match byte {
+            b'%' => {
+                let digits = [encoded.next()?, encoded.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    Some(std::os::unix::ffi::OsStringExt::from_vec(path)).map(|path: std::ffi::OsString| path.into())
+}
+
+/// Whether a path lies in what a lake is made of. (Logs may lie beside that, in the same folder.)
+fn is_lake_content(path: &Path) -> bool {
+    path.ancestors().any(|folder| {
+        let part = folder.file_name().and_then(|name| name.to_str());
+        part.is_some_and(|part| ["flows", "alerts", "quarantine", "_flowbound"].contains(&part))
+            && folder.parent().is_some_and(|lake| lake.join("_flowbound").is_dir())
+    })
 }
 
 /// In a folder only files that are named like logs are read; what is in them is told by their content.
@@ -308,6 +354,16 @@ mod tests {
     }
 
     #[test]
+    fn a_uri_is_one_file() {
+        use std::os::unix::ffi::OsStrExt as _;
+        for bytes in [&b"/a b/%41#?.log"[..], b"/a\xff.log", b"/a\xfe.log"] {
+            let path = Path::new(std::ffi::OsStr::from_bytes(bytes));
+            assert_eq!(path_of_uri(&file_uri(path)).as_deref(), Some(path));
+        }
+        assert_eq!(file_uri(Path::new("/a b/%.log")), "file:///a%20b/%25.log");
+    }
+
+    #[test]
     fn folders_are_walked_and_lakes_passed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().join(path);
@@ -315,7 +371,9 @@ mod tests {
             fs::create_dir_all(at(path).parent().unwrap()).unwrap();
             fs::write(at(path), "x").unwrap();
         }
-        let found = |input: PathBuf| find_inputs(&[input.display().to_string()], &at("lake"), TimeSpan::default());
+        fs::create_dir_all(at("lake/_flowbound")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), at("a/loop")).unwrap();
+        let found = |input: PathBuf| find_inputs(&[input.display().to_string()], TimeSpan::default());
         let inputs = found(folder.path().to_owned()).unwrap();
         let mut names: Vec<_> = inputs.objects.iter().map(|object| object.path.file_name().unwrap()).collect();
         names.sort();
@@ -325,6 +383,9 @@ mod tests {
         fs::create_dir(at("empty")).unwrap();
         assert!(matches!(found(at("empty")), Err(InputError::Empty(_))));
         assert_eq!(found(at("a/*/0*.gz")).unwrap().objects.len(), 1);
+        for inside in ["lake", "lake/flows", "lake/flows/f.parquet", "lake/*/*.parquet"] {
+            assert!(matches!(found(at(inside)), Err(InputError::IsLake(_))), "{inside}");
+        }
         // a file that is named is read, whatever its name
         assert_eq!(found(at("a/labels.csv")).unwrap().objects.len(), 1);
     }

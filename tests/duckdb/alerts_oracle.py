@@ -97,8 +97,15 @@ def alert(key, rows):
         "verdict": rows[0]["verdict"],
         "reason": ", ".join(sorted({row["reason"] for row in rows})),
         "flows": len(rows),
-        "conversations": len({leg[0] for leg in legs if leg is not None}),
-        "packets": counted_once(rows, "packets"),
-        "bytes": counted_once(rows, "bytes"),
+        # an alert that names no server is about logs: nobody talks in it
+        **(
+            {
+                "conversations": len({leg[0] for leg in legs if leg is not None}),
+                "packets": counted_once(rows, "packets"),
+                "bytes": counted_once(rows, "bytes"),
+            }
+            if key["server_addr"] is not None
+            else {"conversations": None, "packets": None, "bytes": None}
+        ),
         "records": {(row["source"], row["line"]) for row in rows},
     }

@@ -5,6 +5,7 @@ I1, I5, I7 and I8 of ARCHITECTURE.md, from outside: the binary, a real file syst
 
 import random
 import resource
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -58,7 +59,14 @@ def differences(one, other, name):
 
 
 def leftovers(lake):
-    return [str(path) for path in (Path(lake) / "_flowbound" / "staging").rglob("*") if path.is_file()]
+    """Everything below _flowbound that is no commit, no state and not the lock."""
+    inside = Path(lake) / "_flowbound"
+    kept = {"commits": ".json", "state": ".ndjson"}
+    return [
+        str(path)
+        for path in inside.rglob("*")
+        if path.is_file() and path.name != "lock" and path.suffix != kept.get(path.relative_to(inside).parts[0])
+    ]
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
@@ -94,13 +102,14 @@ def test_what_a_killed_run_shows_is_committed(flowbound, logs, undisturbed, tmp_
     assert extra == 0
 
 
-def test_a_full_disk_leaves_nothing_half_written(flowbound, logs, undisturbed, tmp_path):
-    """A file size limit is a full disk that a test can make: writing past it fails."""
+@pytest.mark.parametrize("limit", [100, 3_000, 30_000, 100_000])
+def test_a_full_disk_leaves_nothing_half_written(flowbound, logs, undisturbed, tmp_path, limit):
+    """A file size limit is a full disk that a test can make: writing past it fails, be it rows, state or commit."""
     whole, _ = undisturbed
     lake = tmp_path / "lake"
 
     def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     run = subprocess.run(
         command(flowbound, logs, lake),
@@ -136,3 +145,38 @@ def test_the_same_input_again_adds_nothing(flowbound, logs, undisturbed, tmp_pat
     again = subprocess.run(command(flowbound, logs, whole), capture_output=True, text=True, check=True)
     assert '"objects":0' in again.stdout
     assert sorted((path, path.stat().st_mtime_ns) for path in Path(whole).rglob("*.parquet")) == before
+
+
+def test_a_day_of_many_commits_needs_few_open_files(flowbound, tmp_path):
+    """Every commit has state of its day: closing reads it in rounds, whatever the limit of open files is."""
+    header = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+    for number in range(150):
+        line = f"2 123456789012 eni-0a 203.0.113.7 10.0.100.20 {40000 + number} 5432 6 1 40 1790640000 1790640058 REJECT OK"
+        lakes.write_log(tmp_path / "logs" / f"{number}.log.gz", [line], header)
+
+    def few_files():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+
+    lake = tmp_path / "lake"
+    done = subprocess.run(
+        [flowbound, "replay", tmp_path / "logs", "--map", MAP, "--out", lake, "--commit-mib", "0", "--threads", "1"],
+        preexec_fn=few_files,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect() as db:
+        alerts = db.execute(f"SELECT detector, flows, conversations FROM {table(lake, 'alerts')}").fetchall()
+    assert alerts == [("blocked", 150, 150)]
+    assert leftovers(lake) == []
+
+
+def test_a_retention_job_does_not_block_the_lake(flowbound, logs, tmp_path):
+    lake = tmp_path / "lake"
+    subprocess.run(command(flowbound, logs, lake), check=True, capture_output=True)
+    for folder in ("flows", "alerts"):
+        for day in (lake / folder).glob("date=2*"):
+            shutil.rmtree(day)
+    again = subprocess.run(command(flowbound, logs, lake), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr

@@ -238,6 +238,32 @@ fn overwriting_never_loses_rows_of_other_files() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("its rows would be lost"));
 }
 
+/// What a lake is made of is never its input: rows would be doubled.
+#[test]
+fn a_lake_is_no_input() {
+    let case = Case::new();
+    assert_eq!(code(&case.run("replay logs --map map.toml --out lake")), 0);
+    for input in ["lake", "lake/flows", "lake/flows/**/*.parquet", "lake/quarantine"] {
+        let output = case.run(&format!("replay {input} --map map.toml --out lake"));
+        assert_eq!(code(&output), 2, "{input}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("is a lake, not a folder of logs"), "{input}");
+    }
+    // logs beside a lake, in the same folder, are input
+    assert_eq!(code(&case.run("replay logs --map map.toml --out logs")), 0);
+}
+
+/// An --overwrite that covered a part leaves two maps in the lake; neither is taken for the other.
+#[test]
+fn a_lake_of_two_maps_is_told() {
+    let case = Case::new();
+    fs::write(case.path().join("logs/b.log"), LOG).unwrap();
+    assert_eq!(code(&case.run("replay logs --map map.toml --out lake --commit-mib 0")), 0);
+    fs::write(case.path().join("map.toml"), MAP.replace("app-db", "renamed")).unwrap();
+    assert_eq!(code(&case.run("replay logs/b.log --map map.toml --out lake --overwrite")), 0);
+    assert_eq!(code(&case.run("replay logs --map map.toml --out lake")), 2, "a.log has verdicts of the old map");
+    assert_eq!(code(&case.run("replay logs/b.log --map map.toml --out lake")), 0);
+}
+
 /// One bad entry of a folder does not stop the others; it is told, and the exit code says that something is left.
 #[test]
 fn what_cannot_be_read_does_not_stop_the_rest() {
