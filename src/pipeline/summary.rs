@@ -57,7 +57,7 @@ pub struct Alerts {
     pub by_severity: BTreeMap<Severity, u64>,
     /// Earlier ones of which nothing is left.
     pub withdrawn: u64,
-    /// The worst of the new or changed, at least [`KEPT`] of them if there are so many; not in order.
+    /// The worst of the new or changed, a thousand of them if there are so many; not in order.
     pub worst: Vec<AlertLine>,
 }
 

@@ -87,8 +87,8 @@ fn l12_owners_and_descriptions() {
 
 #[test]
 fn a_map_without_a_vpc_can_judge_nothing() {
-    let map = crate::boundary::parse_map("m.toml", "version = 1\nname = \"m\"\n[zone.a]\ncidrs = [\"10.0.0.0/8\"]\n");
-    let found = crate::boundary::lint(&map.unwrap(), &crate::boundary::Selection::default(), None, None);
+    let map = parse_map("m.toml", "version = 1\nname = \"m\"\n[zone.a]\ncidrs = [\"10.0.0.0/8\"]\n");
+    let found = lint(&map.unwrap(), &Selection::default(), None, None);
     let errors: Vec<_> = found.iter().filter(|lint| lint.level == Level::Error).collect();
     assert_eq!(errors.len(), 1);
     assert!(errors[0].code == "L03" && errors[0].message.contains("no VPC"));
