@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV = .venv
-SEED_MINUTES ?= 5
+FUZZ_MINUTES ?= 5
 
 test: rust duckdb
 
@@ -37,10 +37,13 @@ audit: $(VENV)/installed
 bench:
 	cargo bench --locked
 
-# Needs `cargo install cargo-fuzz` and a nightly compiler (or RUSTC_BOOTSTRAP=1).
+# Needs `cargo install cargo-fuzz`, a C++ compiler, and a nightly Rust (or RUSTC_BOOTSTRAP=1 with the stable one).
+# What is found new lies in fuzz/corpus, the seeds in testdata/fuzz; FUZZ_MINUTES says for how long each target runs.
 fuzz:
 	for target in decode parse map; do \
-		cargo fuzz run $$target testdata/fuzz/$$target -- -max_total_time=$$(( $(SEED_MINUTES) * 60 )) || exit 1; \
+		mkdir -p fuzz/corpus/$$target; \
+		cargo fuzz run $$target -s none fuzz/corpus/$$target testdata/fuzz/$$target -- \
+			-max_total_time=$$(( $(FUZZ_MINUTES) * 60 )) || exit 1; \
 	done
 
 # Rewrites expected outputs that the program makes; read the difference before you commit it.

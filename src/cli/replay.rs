@@ -16,8 +16,9 @@ use crate::telemetry::Progress;
 /// Judge log files against a map and write a lake of Parquet files and alerts
 ///
 /// Input that the lake has already is passed over, so the same or an overlapping input can be replayed at any time,
-/// also after a run was interrupted.
+/// also after a run was interrupted. (Alerts are written when all input is: an interrupted run has none yet.)
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = VERDICTS)]
 pub(super) struct ReplayArgs {
     /// Files, folders or patterns; `-` is standard input
     #[arg(required = true, value_name = "INPUT")]
@@ -60,6 +61,18 @@ pub(super) struct ReplayArgs {
     #[arg(long, env = "FLOWBOUND_JSON")]
     json: bool,
 }
+
+const VERDICTS: &str = "\
+Verdicts:
+  expected  allowed by the map, and accepted
+  breach    not allowed, and accepted: something got through
+  blocked   not allowed, and rejected: the boundary held
+  outage    allowed, and rejected: something is broken
+  attempt   not allowed, accepted where it left; the destination should refuse it
+  stray     allowed, and rejected: a late packet of a connection that is over
+  unmapped  the map does not know the VPC, or the record lacks fields
+  nodata    a quiet interface
+  gap       AWS skipped records, perhaps many";
 
 /// Where standard input is kept while it is replayed, in the lake.
 const SPOOL: &str = "_flowbound/standard-input";

@@ -312,6 +312,35 @@ fn explain_tells_every_step() {
     insta::assert_snapshot!("explain_without_a_map", case.shown(&unmapped));
 }
 
+/// The vectors, through the program: what `explain --json` prints is what each expects, key by key.
+#[test]
+fn explain_agrees_with_every_vector() {
+    const TWENTY: &str = "version account-id vpc-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes \
+                          start end action log-status tcp-flags flow-direction pkt-srcaddr pkt-dstaddr traffic-path";
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/vectors");
+    let text = fs::read_to_string(folder.join("vectors.jsonl")).unwrap();
+    let vectors: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(vectors.len(), 76);
+    let case = Case::new();
+    for vector in &vectors {
+        let field = |name: &str| vector[name].as_str().unwrap();
+        let line = field("line");
+        let mut command = case.command("explain --json --map");
+        command.arg(folder.join("maps").join(field("map")));
+        for (name, value) in vector["options"].as_object().unwrap() {
+            command.arg(format!("--{name}={}", value.as_str().unwrap()));
+        }
+        if line.split_whitespace().count() == 20 {
+            command.args(["--log-format", TWENTY]);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(said, vector["expect"], "{}: {}", field("id"), field("note"));
+    }
+}
+
 #[test]
 fn options_come_from_the_command_line_then_the_environment_then_the_file() {
     let case = Case::new();
