@@ -33,7 +33,9 @@ use crate::record::{Field, FlowRecord, LogFormat};
 const MAX_OPEN: usize = 4;
 /// Rows of a batch that is handed to the Parquet writer.
 const BATCH_ROWS: usize = 1 << 13;
-/// Rows for other hours after which an open file counts as done with.
+/// Rows for other hours after which an open file is closed, wanted or not.
+const PASSED_ROWS: u64 = 4 * IDLE_ROWS;
+/// Rows for other hours after which an open file gives way to another hour.
 const IDLE_ROWS: u64 = 1 << 13;
 
 /// When a file of `flows` is full.
@@ -152,6 +154,15 @@ impl<'s, S: Store> FlowWriter<'s, S> {
             if self.full(&self.open[slot].file) {
                 self.close(slot)?;
             }
+            self.close_passed()?;
+        }
+        Ok(())
+    }
+
+    /// Closes the files that time has left behind: an open one holds megabytes until its row group is full.
+    fn close_passed(&mut self) -> Result<(), LakeError> {
+        while let Some(slot) = self.open.iter().position(|open| self.rows - open.used > PASSED_ROWS) {
+            self.close(slot)?;
         }
         Ok(())
     }

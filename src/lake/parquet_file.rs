@@ -18,7 +18,7 @@ use super::store::{StagedFile, Store};
 /// Rows of a row group: 262144 read as fast as larger groups in DuckDB and cost less memory to write.
 const ROW_GROUP_ROWS: usize = 1 << 18;
 /// A row group is closed early when its buffers are this large (bytes).
-const ROW_GROUP_BYTES: usize = 12 << 20;
+const ROW_GROUP_BYTES: usize = 20 << 20;
 
 /// What every file of a run says of its origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(super) fn write_bounded<W: Write + Send>(
     batch: &RecordBatch,
 ) -> parquet::errors::Result<()> {
     writer.write(batch)?;
-    if writer.in_progress_size() > ROW_GROUP_BYTES {
+    if writer.memory_size() > ROW_GROUP_BYTES {
         writer.flush()?;
     }
     Ok(())
