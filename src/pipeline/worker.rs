@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -211,7 +211,9 @@ impl<S: Store> Shared<'_, S> {
         let fault = loop {
             let read = match file.read(buffer) {
                 Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => {
+                    // set once: one reader reads an object
                     let _first = self.reports[number].unfinished.set(());
                     break Some((decoder.abort(&mut emit), error.to_string()));
                 }
