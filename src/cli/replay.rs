@@ -111,6 +111,12 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         })?,
     };
     let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", args.out.display()));
+    if inputs.passed_over > 0 {
+        warn(format_args!(
+            "passed over in the input folders, not named like logs: {} (name such a file to read it)",
+            inputs.passed_over
+        ));
+    }
     if inputs.without_time > 0 {
         warn(format_args!(
             "{} of the files have no time in their names: --since and --until do not apply to them",

@@ -273,6 +273,10 @@ fn what_cannot_be_read_does_not_stop_the_rest() {
     assert_eq!(code(&output), 1, "{}", case.shown(&output));
     let shown = case.shown(&output);
     assert!(shown.contains("dead.log: No such file") && shown.contains("expected"), "{shown}");
+    // nor is anything passed over silently
+    fs::write(case.path().join("logs/picture.png"), "x").unwrap();
+    let output = case.run("replay logs --map map.toml --out lake2");
+    assert!(case.shown(&output).contains("not named like logs: 1 (name such a file"));
 }
 
 /// A name that the map does not have would silently drop the entries that were meant.
