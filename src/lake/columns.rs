@@ -1,230 +1,387 @@
-//! Rows of the table `flows` as Arrow columns.
+//! Rows of the table `flows`, column by column, into the pages of a file.
 //!
-//! Values go straight from the record's borrowed bytes into the builders. Only the fields of the current log
-//! format have a builder that is fed; the other columns become null arrays when a batch is finished, so a
-//! 14-field log does not pay for 54 columns.
+//! What is known of a record makes the columns cheap: an address is looked up once for all the columns it stands in,
+//! names of the map go by their numbers, and a column that the log format lacks is only counted.
 
 use std::fmt::Write as _;
+use std::io::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayBuilder, ArrayRef, Int32Builder, Int64Builder, MapBuilder, MapFieldNames, RecordBatch, StringBuilder,
-    TimestampMillisecondBuilder, new_null_array,
-};
-use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
+use arrow::array::{ArrayRef, MapBuilder, StringBuilder};
+use parquet::errors::Result;
+use rustc_hash::FxHashMap;
 
-use super::schema::flows_schema;
-use crate::boundary::{Boundary, Judgement};
+use super::pages::{Column, KeyTable, NULL, PageWriter, Texts};
+use super::schema::{Added, added_column, map_names};
+use crate::boundary::{Boundary, Credit, Judgement};
 use crate::record::{Field, FieldType, FlowRecord, LogFormat};
 
-enum FieldBuilder {
-    Text(StringBuilder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Time(TimestampMillisecondBuilder),
+/// Records of neighbouring lines of one object, judged.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowRows<'r, 'a> {
+    /// The format of every line.
+    pub format: &'r LogFormat,
+    /// The records.
+    pub records: &'r [FlowRecord<'a>],
+    /// What the map says of each; without a map only NODATA and SKIPDATA have a judgement.
+    pub judgements: &'r [Option<Judgement>],
+    /// The line of each in its object, from 1.
+    pub lines: &'r [i64],
+    /// URI of the object.
+    pub source: &'r str,
+    /// The map that knows the names in the judgements.
+    pub boundary: Option<&'r Boundary>,
 }
 
-impl FieldBuilder {
-    fn new(field: Field) -> Self {
-        match field.def().field_type {
-            FieldType::Int32 { .. } => Self::Int32(Int32Builder::new()),
-            FieldType::Int64 => Self::Int64(Int64Builder::new()),
-            FieldType::Time => Self::Time(TimestampMillisecondBuilder::new()),
-            FieldType::Address | FieldType::Action | FieldType::Status | FieldType::Text => {
-                Self::Text(StringBuilder::new())
-            }
-        }
-    }
+/// The address columns of the log, and of what is added.
+const ADDRESS_FIELDS: [Field; 4] = [Field::Srcaddr, Field::Dstaddr, Field::PktSrcaddr, Field::PktDstaddr];
+const ADDRESS_COLUMNS: usize = ADDRESS_FIELDS.len() + 2;
 
-    fn append(&mut self, field: Field, record: &FlowRecord<'_>) {
-        match self {
-            Self::Text(builder) => builder.append_option(record.text(field)),
-            // the field's range is part of its type: the conversion never cuts a value
-            Self::Int32(builder) => builder.append_option(record.number(field).and_then(|v| i32::try_from(v).ok())),
-            Self::Int64(builder) => builder.append_option(record.number(field)),
-            Self::Time(builder) => builder.append_option(record.millis(field)),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Text(builder) => ArrayBuilder::finish(builder),
-            Self::Int32(builder) => ArrayBuilder::finish(builder),
-            Self::Int64(builder) => ArrayBuilder::finish(builder),
-            Self::Time(builder) => ArrayBuilder::finish(builder),
-        }
-    }
+/// What is remembered from batch to batch of one row group.
+#[derive(Debug, Default)]
+pub(super) struct FlowColumns {
+    group: usize,
+    addresses: Addresses,
+    /// For each address column, the index in its dictionary of each address.
+    address_indices: [Vec<u32>; ADDRESS_COLUMNS],
+    labels: [KeyTable; Label::COUNT],
+    scratch: Scratch,
 }
 
-/// The judgement's columns; absent without a map for every row but NODATA and SKIPDATA.
-#[derive(Default)]
-struct JudgedColumns {
-    client_addr: StringBuilder,
-    server_addr: StringBuilder,
-    server_port: Int32Builder,
-    client_zone: StringBuilder,
-    server_zone: StringBuilder,
-    service: StringBuilder,
-    orientation: StringBuilder,
-    oriented_by: StringBuilder,
-    confidence: StringBuilder,
-    side: StringBuilder,
-    verdict: StringBuilder,
-    rule: StringBuilder,
-    reason: StringBuilder,
-    severity: StringBuilder,
+/// Buffers of one batch.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Of each address field, the addresses of the rows.
+    ids: [Vec<u32>; ADDRESS_FIELDS.len()],
+    text: String,
 }
 
-/// Collects rows of one log format.
-pub struct FlowColumns {
-    schema: SchemaRef,
-    format: Arc<LogFormat>,
-    fields: Vec<(Field, FieldBuilder)>,
-    extra: MapBuilder<StringBuilder, StringBuilder>,
-    judged: JudgedColumns,
-    source: StringBuilder,
-    line: Int64Builder,
-    rows: usize,
+/// Columns whose texts go by a number.
+#[derive(Debug, Clone, Copy)]
+enum Label {
+    Action,
+    LogStatus,
+    ClientZone,
+    ServerZone,
+    Service,
+    Orientation,
+    OrientedBy,
+    Confidence,
+    Side,
+    Verdict,
+    Rule,
+    Reason,
+    Severity,
+}
+
+impl Label {
+    const COUNT: usize = Self::Severity as usize + 1;
 }
 
 impl FlowColumns {
-    /// No rows yet.
-    pub fn new(format: Arc<LogFormat>) -> Self {
-        let names = MapFieldNames { entry: "entries".to_owned(), key: "keys".to_owned(), value: "values".to_owned() };
-        Self {
-            schema: flows_schema(),
-            fields: Field::ALL
-                .iter()
-                .filter(|field| format.has(**field))
-                .map(|field| (*field, FieldBuilder::new(*field)))
-                .collect(),
-            format,
-            extra: MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new()),
-            judged: JudgedColumns::default(),
-            source: StringBuilder::new(),
-            line: Int64Builder::new(),
-            rows: 0,
-        }
-    }
-
-    /// The format whose records can be pushed.
-    pub fn format(&self) -> &Arc<LogFormat> {
-        &self.format
-    }
-
-    /// Rows since the last [`finish`](Self::finish).
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Adds a row. `judged` comes with the boundary that knows its names, or is a verdict of status alone.
-    pub fn push(
+    /// Adds the rows of a batch that `which` names, as many as the page has room for at most.
+    pub(super) fn push<W: Write + Send>(
         &mut self,
-        record: &FlowRecord<'_>,
-        judged: Option<&Judgement>,
-        boundary: Option<&Boundary>,
-        source: &str,
-        line: i64,
-    ) {
-        for (field, builder) in &mut self.fields {
-            builder.append(*field, record);
+        writer: &mut PageWriter<W>,
+        rows: &FlowRows<'_, '_>,
+        which: &[u32],
+    ) -> Result<()> {
+        if writer.group() != self.group {
+            self.group = writer.group();
+            self.addresses.clear();
+            self.address_indices.iter_mut().for_each(Vec::clear);
+            self.labels.iter_mut().for_each(KeyTable::clear);
         }
+        self.look_up_addresses(rows, which);
+        for field in Field::ALL {
+            let Some(column) = writer.column(*field as usize) else { continue };
+            if rows.format.has(*field) {
+                self.push_field(column, *field, rows, which);
+            } else {
+                column.push_nulls(which.len());
+            }
+        }
+        let extra = added_column(Added::Extra);
+        if rows.format.extra().is_empty() {
+            writer.push_nulls(extra, which.len())?;
+        } else {
+            writer.push_array(extra, &extras(rows, which))?;
+        }
+        self.push_judgements(writer, rows, which);
+        if let Some(column) = writer.column(added_column(Added::Source)) {
+            let mut known = None;
+            column.push_indexed(which.iter(), |_, texts| {
+                *known.get_or_insert_with(|| texts.index(rows.source.as_bytes()))
+            });
+        }
+        if let Some(column) = writer.column(added_column(Added::Line)) {
+            column.push_integers(which.iter().map(|row| rows.lines.get(*row as usize).copied()));
+        }
+        Ok(())
+    }
+
+    fn look_up_addresses(&mut self, rows: &FlowRows<'_, '_>, which: &[u32]) {
+        let Self { addresses, scratch, .. } = self;
+        for (field, ids) in ADDRESS_FIELDS.into_iter().zip(&mut scratch.ids) {
+            ids.clear();
+            if rows.format.has(field) {
+                ids.extend(records(rows, which).map(|record| addresses.id(record, field)));
+            }
+        }
+    }
+
+    fn push_field(&mut self, column: &mut Column, field: Field, rows: &FlowRows<'_, '_>, which: &[u32]) {
+        let records = records(rows, which);
+        match field.def().field_type {
+            FieldType::Int32 { .. } | FieldType::Int64 => {
+                column.push_integers(records.map(|record| record.number(field)));
+            }
+            FieldType::Time => column.push_integers(records.map(|record| record.millis(field))),
+            FieldType::Text => column.push_texts(records.map(|record| record.text(field))),
+            FieldType::Action => {
+                let actions = records.map(|record| record.action().map(|action| (action as u64, action)));
+                self.push_labels(column, Label::Action, actions, |action, text| text.push_str(action.as_str()));
+            }
+            FieldType::Status => {
+                let statuses = records.map(|record| record.status().map(|status| (status as u64, status)));
+                self.push_labels(column, Label::LogStatus, statuses, |status, text| text.push_str(status.as_str()));
+            }
+            FieldType::Address => {
+                let Some(place) = ADDRESS_FIELDS.iter().position(|known| *known == field) else { return };
+                let Self { addresses, address_indices, scratch, .. } = self;
+                addresses.push(column, &mut address_indices[place], scratch.ids[place].iter().copied());
+            }
+        }
+    }
+
+    fn push_judgements<W: Write + Send>(
+        &mut self,
+        writer: &mut PageWriter<W>,
+        rows: &FlowRows<'_, '_>,
+        which: &[u32],
+    ) {
+        let judgements = || which.iter().map(|row| rows.judgements.get(*row as usize).and_then(Option::as_ref));
+        let paths = || judgements().map(|judged| judged.and_then(|judged| judged.path));
+        self.push_ends(writer, rows, which);
+        if let Some(column) = writer.column(added_column(Added::ServerPort)) {
+            column.push_integers(records(rows, which).zip(paths()).map(|(record, path)| {
+                record.number(if path?.client_is_source { Field::Dstport } else { Field::Srcport })
+            }));
+        }
+        macro_rules! labels {
+            ($column:ident, $values:expr, $text:expr) => {
+                if let Some(column) = writer.column(added_column(Added::$column)) {
+                    self.push_labels(column, Label::$column, $values, $text);
+                }
+            };
+        }
+        if let Some(boundary) = rows.boundary {
+            let zones = || judgements().map(|judged| judged.and_then(|judged| judged.zones));
+            let name = |zone, text: &mut String| text.push_str(boundary.zone_name(zone));
+            labels!(ClientZone, zones().map(|zones| zones.map(|(client, _)| (u64::from(client.0), client))), name);
+            labels!(ServerZone, zones().map(|zones| zones.map(|(_, server)| (u64::from(server.0), server))), name);
+            let services = paths().map(|path| path?.service.map(|service| (u64::from(service.0), service)));
+            labels!(Service, services, |service, text| text.push_str(boundary.service_name(service)));
+            let credits = judgements().map(|judged| judged.map(|judged| judged.credit).filter(|it| *it != Credit::Nobody));
+            let credits = credits.map(|credit| credit.map(|credit| (credit.key(), credit)));
+            labels!(Rule, credits, |credit, text| append(text, boundary.rule(credit)));
+        } else {
+            for added in [Added::ClientZone, Added::ServerZone, Added::Service, Added::Rule] {
+                if let Some(column) = writer.column(added_column(added)) {
+                    column.push_nulls(which.len());
+                }
+            }
+        }
+        let words = |path: &crate::boundary::Path| path.orientation;
+        labels!(
+            Orientation,
+            paths().map(|path| path.map(|path| (words(&path) as u64, words(&path)))),
+            |word, text| text.push_str(word.as_str())
+        );
+        labels!(
+            OrientedBy,
+            paths().map(|path| path.map(|path| (path.oriented_by as u64, path.oriented_by))),
+            |word, text| text.push_str(word.as_str())
+        );
+        labels!(
+            Confidence,
+            paths().map(|path| path.map(|path| (path.confidence as u64, path.confidence))),
+            |word, text| text.push_str(word.as_str())
+        );
+        labels!(
+            Side,
+            paths().map(|path| path.map(|path| (path.side as u64, path.side))),
+            |word, text| text.push_str(word.as_str())
+        );
+        labels!(
+            Verdict,
+            judgements().map(|judged| judged.map(|judged| (judged.verdict as u64, judged.verdict))),
+            |word, text| text.push_str(word.as_str())
+        );
+        labels!(
+            Reason,
+            judgements().map(|judged| judged.map(|judged| (judged.reason.key(), judged.reason))),
+            |reason, text| match (reason.word(), rows.boundary) {
+                (Some(word), _) => text.push_str(word),
+                (None, boundary) => append(text, boundary.map(|boundary| boundary.reason(reason))),
+            }
+        );
+        labels!(
+            Severity,
+            judgements().map(|judged| judged.map(|judged| (judged.severity as u64, judged.severity))),
+            |word, text| text.push_str(word.as_str())
+        );
+    }
+
+    /// The addresses of client and server.
+    fn push_ends<W: Write + Send>(&mut self, writer: &mut PageWriter<W>, rows: &FlowRows<'_, '_>, which: &[u32]) {
+        let Self { addresses, address_indices, scratch, .. } = self;
+        let [src, dst, pkt_src, pkt_dst] = &scratch.ids;
+        // the packet's own address where it has a value
+        let id = |own: &Vec<u32>, logged: &Vec<u32>, at: usize| {
+            let own = own.get(at).copied().filter(|id| *id != NULL);
+            own.or_else(|| logged.get(at).copied()).unwrap_or(NULL)
+        };
+        for (added, of_client) in [(Added::ClientAddr, true), (Added::ServerAddr, false)] {
+            let Some(column) = writer.column(added_column(added)) else { continue };
+            let ends = which.iter().enumerate().map(|(at, row)| {
+                let judged = rows.judgements.get(*row as usize).and_then(Option::as_ref);
+                match judged.and_then(|judged| judged.path) {
+                    Some(path) if path.client_is_source == of_client => id(pkt_src, src, at),
+                    Some(_) => id(pkt_dst, dst, at),
+                    None => NULL,
+                }
+            });
+            addresses.push(column, &mut address_indices[ADDRESS_FIELDS.len() + usize::from(!of_client)], ends);
+        }
+    }
+
+    /// Texts that go by a key: `text` writes the text of a value whose key is new.
+    fn push_labels<T>(
+        &mut self,
+        column: &mut Column,
+        label: Label,
+        values: impl Iterator<Item = Option<(u64, T)>>,
+        text: impl Fn(T, &mut String),
+    ) {
+        let (table, buffer) = (&mut self.labels[label as usize], &mut self.scratch.text);
+        column.push_indexed(values, |value, texts| {
+            let Some((key, value)) = value else { return NULL };
+            table.index(key, || {
+                buffer.clear();
+                text(value, buffer);
+                texts.index(buffer.as_bytes())
+            })
+        });
+    }
+
+    /// Bytes held, about.
+    pub(super) fn memory(&self) -> usize {
+        self.addresses.memory() + self.address_indices.iter().map(|indices| indices.capacity() * 4).sum::<usize>()
+    }
+}
+
+fn records<'w, 'r, 'a>(
+    rows: &FlowRows<'r, 'a>,
+    which: &'w [u32],
+) -> impl Iterator<Item = &'r FlowRecord<'a>> + use<'w, 'r, 'a> {
+    let records = rows.records;
+    which.iter().map(|row| &records[*row as usize])
+}
+
+fn append(text: &mut String, value: Option<impl std::fmt::Display>) {
+    if let Some(value) = value {
+        // writing to a string cannot fail
+        let _infallible = write!(text, "{value}");
+    }
+}
+
+/// The addresses of a row group, each with a number.
+#[derive(Debug, Default)]
+struct Addresses {
+    v4: FxHashMap<u32, u32>,
+    /// IPv6 can be written in several ways: an address is what was written.
+    written: FxHashMap<Box<str>, u32>,
+    texts: Vec<AddressText>,
+}
+
+/// An address as text: at most 15 characters and their number, or a longer one.
+#[derive(Debug)]
+enum AddressText {
+    V4([u8; 15], u8),
+    Written(Arc<str>),
+}
+
+impl Addresses {
+    #[inline]
+    fn id(&mut self, record: &FlowRecord<'_>, field: Field) -> u32 {
+        let texts = &mut self.texts;
+        let mut add = |text| {
+            texts.push(text);
+            // a row group has fewer rows than 2^32
+            (texts.len() - 1) as u32
+        };
+        match record.address(field) {
+            Some(IpAddr::V4(address)) => *self.v4.entry(address.to_bits()).or_insert_with(|| {
+                let mut text = [0; 15];
+                let mut left = &mut text[..];
+                // fifteen characters hold every address
+                let _infallible = write!(left, "{address}");
+                let length = 15 - left.len();
+                add(AddressText::V4(text, length as u8))
+            }),
+            Some(IpAddr::V6(_)) => {
+                let written = record.text(field).unwrap_or_default();
+                if let Some(id) = self.written.get(written) {
+                    return *id;
+                }
+                let id = add(AddressText::Written(written.into()));
+                self.written.insert(written.into(), id);
+                id
+            }
+            None => NULL,
+        }
+    }
+
+    /// Adds addresses to a column; `indices` remembers the index of each in the column's dictionary.
+    fn push(&self, column: &mut Column, indices: &mut Vec<u32>, ids: impl Iterator<Item = u32>) {
+        indices.resize(self.texts.len(), NULL);
+        column.push_indexed(ids, |id, texts: &mut Texts| {
+            let Some(index) = indices.get_mut(id as usize) else { return NULL };
+            if *index == NULL {
+                *index = texts.add(match &self.texts[id as usize] {
+                    AddressText::V4(text, length) => text.get(..usize::from(*length)).unwrap_or_default(),
+                    AddressText::Written(text) => text.as_bytes(),
+                });
+            }
+            *index
+        });
+    }
+
+    fn clear(&mut self) {
+        self.v4.clear();
+        self.written.clear();
+        self.texts.clear();
+    }
+
+    fn memory(&self) -> usize {
+        self.v4.capacity() * 10 + self.written.capacity() * 80 + self.texts.capacity() * 24
+    }
+}
+
+/// The column `extra` of these rows.
+fn extras(rows: &FlowRows<'_, '_>, which: &[u32]) -> ArrayRef {
+    let mut extra = MapBuilder::new(Some(map_names()), StringBuilder::new(), StringBuilder::new());
+    for record in records(rows, which) {
         for (name, value) in record.extra() {
-            if let Some(name) = self.format.extra().get(usize::from(*name)) {
-                self.extra.keys().append_value(name);
-                self.extra.values().append_value(value);
+            if let Some(name) = rows.format.extra().get(usize::from(*name)) {
+                extra.keys().append_value(name);
+                extra.values().append_value(value);
             }
         }
         // keys and values above have the same length, so this cannot fail
-        let _infallible = self.extra.append(!record.extra().is_empty());
-        self.judged.push(record, judged, boundary);
-        self.source.append_value(source);
-        self.line.append_value(line);
-        self.rows += 1;
+        let _infallible = extra.append(!record.extra().is_empty());
     }
-
-    /// The rows so far as a batch with every column of the table; starts anew.
-    pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        let rows = std::mem::take(&mut self.rows);
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        let mut fed = self.fields.iter_mut().peekable();
-        for (field, column) in Field::ALL.iter().zip(self.schema.fields()) {
-            columns.push(match fed.next_if(|(have, _)| have == field) {
-                Some((_, builder)) => builder.finish(),
-                None => new_null_array(column.data_type(), rows),
-            });
-        }
-        columns.push(ArrayBuilder::finish(&mut self.extra));
-        self.judged.finish(&mut columns);
-        columns.push(ArrayBuilder::finish(&mut self.source));
-        columns.push(ArrayBuilder::finish(&mut self.line));
-        RecordBatch::try_new(self.schema.clone(), columns)
-    }
-}
-
-impl JudgedColumns {
-    fn push(&mut self, record: &FlowRecord<'_>, judged: Option<&Judgement>, boundary: Option<&Boundary>) {
-        let path = judged.and_then(|judged| judged.path);
-        let (client, server, port) = match path {
-            Some(path) if path.client_is_source => (record.source_field(), record.destination_field(), Field::Dstport),
-            _ => (record.destination_field(), record.source_field(), Field::Srcport),
-        };
-        let shown = |field| path.and_then(|_| record.text(field));
-        self.client_addr.append_option(shown(client));
-        self.server_addr.append_option(shown(server));
-        let port = path.and_then(|_| record.number(port)).and_then(|port| i32::try_from(port).ok());
-        self.server_port.append_option(port);
-        let zones = judged.and_then(|judged| judged.zones).zip(boundary);
-        self.client_zone.append_option(zones.map(|((client, _), boundary)| boundary.zone_name(client)));
-        self.server_zone.append_option(zones.map(|((_, server), boundary)| boundary.zone_name(server)));
-        let service = path.and_then(|path| path.service).zip(boundary);
-        self.service.append_option(service.map(|(service, boundary)| boundary.service_name(service)));
-        self.orientation.append_option(path.map(|path| path.orientation.as_str()));
-        self.oriented_by.append_option(path.map(|path| path.oriented_by.as_str()));
-        self.confidence.append_option(path.map(|path| path.confidence.as_str()));
-        self.side.append_option(path.map(|path| path.side.as_str()));
-        self.verdict.append_option(judged.map(|judged| judged.verdict.as_str()));
-        let rule = judged.zip(boundary).and_then(|(judged, boundary)| boundary.rule(judged.credit));
-        append_display(&mut self.rule, rule);
-        match (judged, boundary) {
-            (Some(judged), Some(boundary)) => append_display(&mut self.reason, Some(boundary.reason(judged.reason))),
-            (Some(judged), None) => self.reason.append_option(judged.reason.word()),
-            (None, _) => self.reason.append_null(),
-        }
-        self.severity.append_option(judged.map(|judged| judged.severity.as_str()));
-    }
-
-    fn finish(&mut self, columns: &mut Vec<ArrayRef>) {
-        columns.push(ArrayBuilder::finish(&mut self.client_addr));
-        columns.push(ArrayBuilder::finish(&mut self.server_addr));
-        columns.push(ArrayBuilder::finish(&mut self.server_port));
-        columns.push(ArrayBuilder::finish(&mut self.client_zone));
-        columns.push(ArrayBuilder::finish(&mut self.server_zone));
-        for text in [
-            &mut self.service,
-            &mut self.orientation,
-            &mut self.oriented_by,
-            &mut self.confidence,
-            &mut self.side,
-            &mut self.verdict,
-            &mut self.rule,
-            &mut self.reason,
-            &mut self.severity,
-        ] {
-            columns.push(ArrayBuilder::finish(text));
-        }
-    }
-}
-
-/// Appends a text that is put together from names, without building a `String` first.
-fn append_display(builder: &mut StringBuilder, value: Option<impl std::fmt::Display>) {
-    match value {
-        Some(value) => {
-            // writing to a builder cannot fail
-            let _infallible = write!(builder, "{value}");
-            builder.append_value("");
-        }
-        None => builder.append_null(),
-    }
+    Arc::new(extra.finish())
 }

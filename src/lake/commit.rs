@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::LakeError;
-use super::flow_writer::Conserved;
+use super::flow_file::Conserved;
 
 /// Version of the format of commits and state files.
 const COMMIT_VERSION: u32 = 1;

@@ -15,23 +15,21 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::TimestampMillisecondType;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use super::columns::FlowColumns;
+use super::columns::FlowRows;
 use super::error::{LakeError, io_error, parquet_error};
-use super::parquet_file::{ParquetFile, Staged, write_bounded};
+use super::flow_file::{Conserved, FlowFile};
+use super::parquet_file::Staged;
 use super::partition::Hour;
-use super::schema::flows_schema;
-use super::store::Store;
-use crate::boundary::{Boundary, Judgement};
-use crate::record::{Field, FlowRecord, LogFormat};
+use super::store::{StagedFile, Store};
+use crate::record::Field;
 
 /// Files open at a time, per writer. Each costs up to about 15 MB.
 const MAX_OPEN: usize = 4;
-/// Rows of a batch that is handed to the Parquet writer.
+/// Rows read at a time from a file that is scattered.
 const BATCH_ROWS: usize = 1 << 13;
 /// Rows for other hours after which an open file is closed, wanted or not.
 const PASSED_ROWS: u64 = 4 * IDLE_ROWS;
@@ -53,46 +51,17 @@ impl Default for FileLimits {
     }
 }
 
-/// What went into the files: compared with what came out of parsing before anything is committed (I6).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Conserved {
-    /// Rows.
-    pub rows: u128,
-    /// Sum of the packets.
-    pub packets: u128,
-    /// Sum of the bytes.
-    pub bytes: u128,
-}
-
-impl Conserved {
-    /// Counts a record.
-    pub fn add(&mut self, record: &FlowRecord<'_>) {
-        let value = |field| record.number(field).and_then(|v| u128::try_from(v).ok()).unwrap_or(0);
-        self.rows += 1;
-        self.packets += value(Field::Packets);
-        self.bytes += value(Field::Bytes);
-    }
-
-    /// Adds what another worker counted.
-    pub fn merge(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.packets += other.packets;
-        self.bytes += other.bytes;
-    }
-}
-
 struct OpenHour {
     hour: Hour,
-    columns: FlowColumns,
-    file: ParquetFile,
+    path: String,
+    file: FlowFile<Box<dyn StagedFile>>,
     /// The writer's row count when this file last took a row.
     used: u64,
 }
 
 struct Overflow {
     path: PathBuf,
-    columns: FlowColumns,
-    writer: ArrowWriter<File>,
+    file: FlowFile<File>,
     hours: BTreeSet<Hour>,
 }
 
@@ -127,36 +96,37 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         }
     }
 
-    /// Adds a row.
-    pub fn push(
-        &mut self,
-        format: &Arc<LogFormat>,
-        record: &FlowRecord<'_>,
-        judged: Option<&Judgement>,
-        boundary: Option<&Boundary>,
-        origin: (&str, i64),
-    ) -> Result<(), LakeError> {
-        let (source, line) = origin;
-        self.rows += 1;
-        let hour = Hour::of(record.millis(Field::Start));
-        let Some(slot) = self.slot(hour, format)? else {
-            return self.push_overflow(hour, format, |columns| columns.push(record, judged, boundary, source, line));
+    /// Adds rows.
+    pub fn push(&mut self, rows: &FlowRows<'_, '_>) -> Result<(), LakeError> {
+        let hours = rows.records.iter().map(|record| Hour::of(record.millis(Field::Start)));
+        let mut left: Vec<(u32, Hour)> = (0..).zip(hours).collect();
+        let mut which = Vec::with_capacity(left.len());
+        // hour by hour; nearly always there is only one
+        while let Some((_, hour)) = left.first().copied() {
+            which.clear();
+            left.retain(|(row, of)| {
+                if *of == hour {
+                    which.push(*row);
+                }
+                *of != hour
+            });
+            self.push_hour(hour, rows, &which)?;
+        }
+        Ok(())
+    }
+
+    fn push_hour(&mut self, hour: Hour, rows: &FlowRows<'_, '_>, which: &[u32]) -> Result<(), LakeError> {
+        self.rows += which.len() as u64;
+        let Some(slot) = self.slot(hour)? else {
+            return self.push_overflow(hour, rows, which);
         };
         let open = &mut self.open[slot];
         open.used = self.rows;
-        if !Arc::ptr_eq(open.columns.format(), format) {
-            flush(&mut open.columns, &mut open.file, &mut self.written)?;
-            open.columns = FlowColumns::new(format.clone());
+        open.file.push(rows, which).map_err(parquet_error(&open.path))?;
+        if self.full(&self.open[slot].file) {
+            self.close(slot)?;
         }
-        open.columns.push(record, judged, boundary, source, line);
-        if open.columns.rows() >= BATCH_ROWS {
-            flush(&mut open.columns, &mut open.file, &mut self.written)?;
-            if self.full(&self.open[slot].file) {
-                self.close(slot)?;
-            }
-            self.close_passed()?;
-        }
-        Ok(())
+        self.close_passed()
     }
 
     /// Closes the files that time has left behind: an open one holds megabytes until its row group is full.
@@ -167,12 +137,12 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         Ok(())
     }
 
-    fn full(&self, file: &ParquetFile) -> bool {
+    fn full<W: std::io::Write + Send>(&self, file: &FlowFile<W>) -> bool {
         file.rows() >= self.limits.rows || file.size() >= self.limits.bytes
     }
 
     /// The open file for the hour; opened, or another closed for it. `None`: all are busy.
-    fn slot(&mut self, hour: Hour, format: &Arc<LogFormat>) -> Result<Option<usize>, LakeError> {
+    fn slot(&mut self, hour: Hour) -> Result<Option<usize>, LakeError> {
         if let Some(slot) = self.open.iter().position(|open| open.hour == hour) {
             return Ok(Some(slot));
         }
@@ -183,46 +153,44 @@ impl<'s, S: Store> FlowWriter<'s, S> {
                 _ => return Ok(None),
             }
         }
-        let file = self.create(hour)?;
-        self.open.push(OpenHour { hour, columns: FlowColumns::new(format.clone()), file, used: self.rows });
+        let open = self.create(hour)?;
+        self.open.push(open);
         Ok(Some(self.open.len() - 1))
     }
 
-    fn create(&mut self, hour: Hour) -> Result<ParquetFile, LakeError> {
+    fn create(&mut self, hour: Hour) -> Result<OpenHour, LakeError> {
         self.files += 1;
         let path = format!("{}/{}.parquet", self.folder, self.files);
-        ParquetFile::create(self.store, path, format!("flows/{hour}"), flows_schema(), &self.properties)
+        let out = self.store.stage(&path).map_err(io_error("create", &path))?;
+        let file = FlowFile::new(out, &self.properties).map_err(parquet_error(&path))?;
+        Ok(OpenHour { hour, path, file, used: self.rows })
     }
 
     fn close(&mut self, slot: usize) -> Result<(), LakeError> {
-        let mut open = self.open.swap_remove(slot);
-        flush(&mut open.columns, &mut open.file, &mut self.written)?;
-        self.done.push(open.file.finish()?);
+        let open = self.open.swap_remove(slot);
+        self.done(open)
+    }
+
+    fn done(&mut self, OpenHour { hour, path, file, .. }: OpenHour) -> Result<(), LakeError> {
+        let rows = file.rows();
+        let (out, written) = file.finish().map_err(parquet_error(&path))?;
+        let bytes = out.finish().map_err(io_error("write", &path))?;
+        self.written.merge(&written);
+        self.done.push(Staged { staged: path, folder: format!("flows/{hour}"), rows, bytes });
         Ok(())
     }
 
-    fn push_overflow(
-        &mut self,
-        hour: Hour,
-        format: &Arc<LogFormat>,
-        push: impl FnOnce(&mut FlowColumns),
-    ) -> Result<(), LakeError> {
+    fn push_overflow(&mut self, hour: Hour, rows: &FlowRows<'_, '_>, which: &[u32]) -> Result<(), LakeError> {
         if self.overflow.is_none() {
-            let (path, writer) = self.scratch_file()?;
-            let columns = FlowColumns::new(format.clone());
-            self.overflow = Some(Overflow { path, columns, writer, hours: BTreeSet::new() });
+            let (path, file) = self.scratch_file()?;
+            self.overflow = Some(Overflow { path, file, hours: BTreeSet::new() });
         }
         let Some(overflow) = &mut self.overflow else { return Ok(()) };
-        if !Arc::ptr_eq(overflow.columns.format(), format) {
-            flush_overflow(overflow)?;
-            overflow.columns = FlowColumns::new(format.clone());
-        }
         overflow.hours.insert(hour);
-        push(&mut overflow.columns);
-        if overflow.columns.rows() >= BATCH_ROWS { flush_overflow(overflow) } else { Ok(()) }
+        overflow.file.push(rows, which).map_err(parquet_error(&overflow.path.display().to_string()))
     }
 
-    fn scratch_file(&mut self) -> Result<(PathBuf, ArrowWriter<File>), LakeError> {
+    fn scratch_file(&mut self) -> Result<(PathBuf, FlowFile<File>), LakeError> {
         let folder = format!("{}/overflow", self.folder);
         self.files += 1;
         let path = self.store.scratch(&folder).map_err(io_error("create", &folder))?.join(self.files.to_string());
@@ -230,8 +198,7 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         let file = File::create(&path).map_err(io_error("create", &shown))?;
         // read once and deleted: compressing it would cost more than it saves
         let properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).build();
-        let writer = ArrowWriter::try_new(file, flows_schema(), Some(properties)).map_err(parquet_error(&shown))?;
-        Ok((path, writer))
+        Ok((path, FlowFile::new(file, &properties).map_err(parquet_error(&shown))?))
     }
 
     /// Closes every file; what is staged, and what is in it.
@@ -239,10 +206,8 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         while !self.open.is_empty() {
             self.close(0)?;
         }
-        if let Some(mut overflow) = self.overflow.take() {
-            flush_overflow(&mut overflow)?;
-            let Overflow { path, writer, hours, .. } = overflow;
-            writer.close().map_err(parquet_error(&path.display().to_string()))?;
+        if let Some(Overflow { path, file, hours }) = self.overflow.take() {
+            file.finish().map_err(parquet_error(&path.display().to_string()))?;
             self.scatter(&path, &hours.into_iter().collect::<Vec<_>>())?;
         }
         Ok((self.done, self.written))
@@ -252,22 +217,18 @@ impl<'s, S: Store> FlowWriter<'s, S> {
     fn scatter(&mut self, path: &PathBuf, hours: &[Hour]) -> Result<(), LakeError> {
         if hours.len() <= MAX_OPEN {
             let mut files = hours.iter().map(|hour| self.create(*hour)).collect::<Result<Vec<_>, _>>()?;
-            route(
-                path,
-                |hour| hours.binary_search(&hour).ok(),
-                hours.len(),
-                |part, batch| {
-                    self.written.merge(&conserved(batch));
-                    files[part].write(batch)?;
-                    if self.full(&files[part]) {
-                        let next = self.create(hours[part])?;
-                        self.done.push(std::mem::replace(&mut files[part], next).finish()?);
-                    }
-                    Ok(())
-                },
-            )?;
+            let part_of = |hour| hours.binary_search(&hour).ok();
+            route(path, part_of, hours.len(), |part, batch| {
+                let open = &mut files[part];
+                open.file.append(batch).map_err(parquet_error(&open.path))?;
+                if self.full(&files[part].file) {
+                    let next = self.create(hours[part])?;
+                    self.done(std::mem::replace(&mut files[part], next))?;
+                }
+                Ok(())
+            })?;
             for file in files {
-                self.done.push(file.finish()?);
+                self.done(file)?;
             }
         } else {
             let part_hours = hours.len().div_ceil(MAX_OPEN);
@@ -275,13 +236,13 @@ impl<'s, S: Store> FlowWriter<'s, S> {
             let mut files = parts.iter().map(|_| self.scratch_file()).collect::<Result<Vec<_>, _>>()?;
             let part_of = |hour| hours.binary_search(&hour).ok().map(|rank| rank / part_hours);
             route(path, part_of, parts.len(), |part, batch| {
-                let (path, writer) = &mut files[part];
-                write_bounded(writer, batch).map_err(parquet_error(&path.display().to_string()))
+                let (path, file) = &mut files[part];
+                file.append(batch).map_err(parquet_error(&path.display().to_string()))
             })?;
             // all are closed before the first is divided: no more than MAX_OPEN are ever open
             let mut closed = Vec::with_capacity(files.len());
-            for (path, writer) in files {
-                writer.close().map_err(parquet_error(&path.display().to_string()))?;
+            for (path, file) in files {
+                file.finish().map_err(parquet_error(&path.display().to_string()))?;
                 closed.push(path);
             }
             for (path, hours) in closed.iter().zip(parts) {
@@ -290,32 +251,6 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         }
         std::fs::remove_file(path).map_err(io_error("delete", &path.display().to_string()))
     }
-}
-
-fn flush(columns: &mut FlowColumns, file: &mut ParquetFile, written: &mut Conserved) -> Result<(), LakeError> {
-    if columns.rows() > 0 {
-        let batch = columns.finish()?;
-        written.merge(&conserved(&batch));
-        file.write(&batch)?;
-    }
-    Ok(())
-}
-
-fn flush_overflow(overflow: &mut Overflow) -> Result<(), LakeError> {
-    if overflow.columns.rows() > 0 {
-        let batch = overflow.columns.finish()?;
-        write_bounded(&mut overflow.writer, &batch).map_err(parquet_error(&overflow.path.display().to_string()))?;
-    }
-    Ok(())
-}
-
-/// Sums over the columns as they are written, not over the records: that is the point of the check.
-fn conserved(batch: &RecordBatch) -> Conserved {
-    let sum = |field: Field| {
-        let column = batch.column(field as usize).as_primitive::<arrow::datatypes::Int64Type>();
-        column.iter().flatten().map(|value| u128::try_from(value).unwrap_or(0)).sum()
-    };
-    Conserved { rows: batch.num_rows() as u128, packets: sum(Field::Packets), bytes: sum(Field::Bytes) }
 }
 
 /// Reads a scratch file and hands each part its rows.

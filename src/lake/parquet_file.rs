@@ -95,15 +95,6 @@ impl ParquetFile {
         Ok(())
     }
 
-    pub(super) fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// Bytes written and buffered so far.
-    pub(super) fn size(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
-    }
-
     pub(super) fn finish(self) -> Result<Staged, LakeError> {
         let file = self.writer.into_inner().map_err(parquet_error(&self.path))?;
         let bytes = file.finish().map_err(io_error("write", &self.path))?;

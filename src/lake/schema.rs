@@ -4,9 +4,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use arrow::array::MapFieldNames;
 use arrow::datatypes::{DataType, Field as ArrowField, Fields, Schema, SchemaRef, TimeUnit};
 
-use crate::record::{Field, FieldType};
+use crate::record::{FIELD_COUNT, Field, FieldType};
 
 /// Version of both tables; a reader can find it in the metadata of every file.
 pub const SCHEMA_VERSION: &str = "1";
@@ -40,11 +41,12 @@ impl ColumnType {
             // no time zone: a plain TIMESTAMP, which no engine shifts; its values are UTC
             Self::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
             Self::TextMap => {
-                let entry = Fields::from(vec![
-                    ArrowField::new("keys", DataType::Utf8, false),
-                    ArrowField::new("values", DataType::Utf8, true),
+                let MapFieldNames { entry, key, value } = map_names();
+                let members = Fields::from(vec![
+                    ArrowField::new(key, DataType::Utf8, false),
+                    ArrowField::new(value, DataType::Utf8, true),
                 ]);
-                DataType::Map(Arc::new(ArrowField::new("entries", DataType::Struct(entry), false)), false)
+                DataType::Map(Arc::new(ArrowField::new(entry, DataType::Struct(members), false)), false)
             }
             Self::Evidence => {
                 DataType::List(Arc::new(ArrowField::new("item", DataType::Struct(evidence_fields()), true)))
@@ -72,26 +74,44 @@ use ColumnType::{Evidence, Int32, Int64, Text, TextMap, Time};
 
 type ColumnDef = (&'static str, ColumnType, &'static str);
 
-/// What flowbound adds to a record, in the order of the columns, after the log's own.
-const ADDED: &[ColumnDef] = &[
-    ("extra", TextMap, "values of fields that have no column: unknown to this version, or of transit gateway logs"),
-    ("client_addr", Text, "address of the end that connects"),
-    ("server_addr", Text, "address of the end that is connected to"),
-    ("server_port", Int32, "port of the server"),
-    ("client_zone", Text, "zone of the client in the map"),
-    ("server_zone", Text, "zone of the server in the map"),
-    ("service", Text, "narrowest service of the map at the server's port"),
-    ("orientation", Text, "request, reply, none or unknown"),
-    ("oriented_by", Text, "flags, policy, service, nat, well-known, ephemeral, lower-port, proto or tie"),
-    ("confidence", Text, "certain, strong or weak"),
-    ("side", Text, "which end recorded it: source, destination, transit or unknown"),
-    ("verdict", Text, "expected, breach, blocked, outage, attempt, stray, unmapped, nodata or gap"),
-    ("rule", Text, "grants credited (egress+ingress), or the invariant that forbade it"),
-    ("reason", Text, "why the verdict was reached"),
-    ("severity", Text, "info, low, medium, high or critical"),
-    ("source", Text, "URI of the object that the record was read from"),
-    ("line", Int64, "line in that object, from 1"),
-];
+macro_rules! added {
+    ($($variant:ident $name:literal $ty:ident, $about:literal;)*) => {
+        /// What flowbound adds to a record, in the order of the columns, after the log's own.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Added {
+            $($variant,)*
+        }
+
+        const ADDED: &[ColumnDef] = &[$(($name, $ty, $about),)*];
+    };
+}
+
+/// Place of an added column among the columns of `flows`.
+pub(super) const fn added_column(added: Added) -> usize {
+    FIELD_COUNT + added as usize
+}
+
+added! {
+    Extra "extra" TextMap,
+        "values of fields that have no column: unknown to this version, or of transit gateway logs";
+    ClientAddr "client_addr" Text, "address of the end that connects";
+    ServerAddr "server_addr" Text, "address of the end that is connected to";
+    ServerPort "server_port" Int32, "port of the server";
+    ClientZone "client_zone" Text, "zone of the client in the map";
+    ServerZone "server_zone" Text, "zone of the server in the map";
+    Service "service" Text, "narrowest service of the map at the server's port";
+    Orientation "orientation" Text, "request, reply, none or unknown";
+    OrientedBy "oriented_by" Text,
+        "flags, policy, service, nat, well-known, ephemeral, lower-port, proto or tie";
+    Confidence "confidence" Text, "certain, strong or weak";
+    Side "side" Text, "which end recorded it: source, destination, transit or unknown";
+    Verdict "verdict" Text, "expected, breach, blocked, outage, attempt, stray, unmapped, nodata or gap";
+    Rule "rule" Text, "grants credited (egress+ingress), or the invariant that forbade it";
+    Reason "reason" Text, "why the verdict was reached";
+    Severity "severity" Text, "info, low, medium, high or critical";
+    Source "source" Text, "URI of the object that the record was read from";
+    Line "line" Int64, "line in that object, from 1";
+}
 
 const ALERTS: &[ColumnDef] = &[
     ("alert_id", Text, "32 hex digits, the same for the same traffic on every run"),
@@ -136,6 +156,11 @@ const EVIDENCE: &[ColumnDef] = &[
     ("source", Text, ""),
     ("line", Int64, ""),
 ];
+
+/// The names within the type of `extra`.
+pub(super) fn map_names() -> MapFieldNames {
+    MapFieldNames { entry: "entries".to_owned(), key: "keys".to_owned(), value: "values".to_owned() }
+}
 
 /// Members of one row of the column `evidence`.
 pub(super) fn evidence_fields() -> Fields {

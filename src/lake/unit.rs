@@ -1,8 +1,6 @@
 //! A unit of work on its way to a commit: staged files get their final names here, and nowhere else.
 
-use super::alert_table::alerts_batch;
 use super::chain::Chain;
-use super::columns::FlowColumns;
 use super::commit::{Commit, FileEntry};
 use super::error::LakeError;
 use super::parquet_file::{Origin, ParquetFile, Staged, writer_properties};
@@ -10,7 +8,6 @@ use super::partition::{Day, Hour};
 use super::quarantine::QUARANTINE_FOLDER;
 use super::schema::{alerts_schema, flows_schema};
 use super::store::Store;
-use crate::record::LogFormat;
 
 /// Gathers the files of the next commit.
 pub struct Unit {
@@ -32,12 +29,7 @@ impl Unit {
                 ("alerts", format!("alerts/{}", Day::of(None)), alerts_schema()),
             ] {
                 let path = format!("{}/empty-{table}.parquet", unit.staging);
-                let mut file = ParquetFile::create(store, path, folder, schema, &properties)?;
-                file.write(&match table {
-                    "flows" => FlowColumns::new(LogFormat::default().into()).finish()?,
-                    _ => alerts_batch(&[])?,
-                })?;
-                unit.add(file.finish()?);
+                unit.add(ParquetFile::create(store, path, folder, schema, &properties)?.finish()?);
             }
         }
         Ok(unit)

@@ -1,7 +1,10 @@
-//! One unit of work on all cores: some threads inflate and cut into lines, the others parse, judge, detect and write.
+//! One unit of work on all cores.
 //!
-//! A chunk of lines is all that passes between them, through a bounded channel: a slow disk slows the reading, and
-//! memory stays flat. Everything else is a thread's own until the unit ends.
+//! Every thread is a [`Worker`] that parses, judges, detects and writes chunks of lines; some of them first read: they
+//! inflate objects and cut them into chunks. A chunk is all that passes between threads, through a bounded channel.
+//! A reader that finds the channel full works a chunk off itself, so memory stays flat, no thread ever waits while
+//! there is something to do, and one large object keeps all of them busy. Everything else is a thread's own until the
+//! unit ends.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,16 +12,16 @@ use std::io::{ErrorKind, Read as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parquet::file::properties::WriterProperties;
 
 use super::replay::{ReplayError, ReplayOptions};
 use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::decode::{DecodeOptions, Decoder, Piece};
 use crate::detect::{Seen, Tallies};
-use crate::lake::{Conserved, FlowWriter, LakeError, Quarantine, Staged, StateWriter, Store, append_quarantine};
+use crate::lake::{Conserved, FlowRows, FlowWriter, LakeError, Quarantine, Staged, StateWriter, Store, append_quarantine};
 use crate::parse::Batches;
-use crate::record::{FlowBatch, LineChunk, ParseError};
+use crate::record::{FlowBatch, LineChunk, LogFormat, ParseError};
 use crate::source::file::InputObject;
 use crate::telemetry::Progress;
 
@@ -66,6 +69,14 @@ struct Work {
     chunk: LineChunk,
 }
 
+/// A worker's ends of the channels.
+struct Channels {
+    todo: Receiver<Work>,
+    /// Buffers of chunks that are worked off, and the same for those who need some.
+    spent: Sender<Vec<u8>>,
+    empty: Receiver<Vec<u8>>,
+}
+
 struct Shared<'u, S: Store> {
     context: &'u UnitContext<'u, S>,
     reports: Vec<ObjectReport>,
@@ -79,7 +90,7 @@ struct Shared<'u, S: Store> {
 /// Runs a unit. Nothing of it is visible yet: its files are staged.
 pub(super) fn run_unit<S: Store>(context: &UnitContext<'_, S>) -> Result<UnitResult, ReplayError> {
     let threads = context.options.threads.max(1);
-    // inflating costs about a quarter of the whole: one thread feeds three workers
+    // inflating costs about a quarter of the whole
     let readers = threads.div_ceil(3).min(context.objects.len());
     let shared = Shared {
         context,
@@ -94,25 +105,16 @@ pub(super) fn run_unit<S: Store>(context: &UnitContext<'_, S>) -> Result<UnitRes
     let (spent, empty) = bounded::<Vec<u8>>(threads * 4);
     let done = std::thread::scope(|scope| {
         let shared = &shared;
-        let readers: Vec<_> = (0..readers)
-            .map(|_| {
-                let (work, empty) = (work.clone(), empty.clone());
-                scope.spawn(move || shared.stop_on_error(shared.read_objects(&work, &empty)))
-            })
-            .collect();
-        drop(work);
         let workers: Vec<_> = (0..threads)
             .map(|number| {
-                let (todo, spent) = (todo.clone(), spent.clone());
-                scope.spawn(move || shared.stop_on_error(Worker::new(shared, number).run(&todo, &spent)))
+                let work = (number < readers).then(|| work.clone());
+                let channels = Channels { todo: todo.clone(), spent: spent.clone(), empty: empty.clone() };
+                scope.spawn(move || shared.stop_on_error(Worker::new(shared, number, channels).run(work)))
             })
             .collect();
-        drop((todo, spent));
-        let read = readers.into_iter().map(join).collect::<Result<Vec<()>, _>>();
-        let worked = workers.into_iter().map(join).collect::<Result<Vec<Done>, _>>();
-        // a worker's error is the cause when both stopped
-        let worked = worked?;
-        read.map(|_| worked)
+        // the channel ends when the last reader does
+        drop(work);
+        workers.into_iter().map(join).collect::<Result<Vec<Done>, _>>()
     })?;
     let mut result = UnitResult {
         decoded_bytes: shared.decoded_bytes.into_inner(),
@@ -164,86 +166,6 @@ impl<S: Store> Shared<'_, S> {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// A reader: takes object after object and hands on their lines.
-    fn read_objects(&self, work: &Sender<Work>, empty: &Receiver<Vec<u8>>) -> Result<(), ReplayError> {
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            match self.context.objects.get(number) {
-                Some(object) if !self.stopped() => self.read_object(number, object, &mut buffer, work, empty)?,
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn read_object(
-        &self,
-        number: usize,
-        object: &InputObject,
-        buffer: &mut [u8],
-        work: &Sender<Work>,
-        empty: &Receiver<Vec<u8>>,
-    ) -> Result<(), ReplayError> {
-        let mut file = match File::open(&object.path) {
-            Ok(file) => file,
-            Err(error) => {
-                // set once: one reader reads an object
-                let _first = self.reports[number].unread.set(error.to_string());
-                return Ok(());
-            }
-        };
-        let options = DecodeOptions { format: self.context.options.format.clone(), ..DecodeOptions::default() };
-        let mut decoder = Decoder::new(options);
-        let mut rejected = Ok(());
-        let mut emit = |piece: Piece| match piece {
-            // a closed channel means that the workers stopped: the loop below sees it
-            Piece::Lines(chunk) => {
-                let _stopping = work.send(Work { object: number, chunk });
-            }
-            Piece::Rejected { line, raw, error } => {
-                let written = self.reject(number, &[(line, &raw, &error)]);
-                if rejected.is_ok() {
-                    rejected = written;
-                }
-            }
-        };
-        // the object's own faults and those of the disk end it alike: what came before is kept
-        let fault = loop {
-            let read = match file.read(buffer) {
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    // set once: one reader reads an object
-                    let _first = self.reports[number].unfinished.set(());
-                    break Some((decoder.abort(&mut emit), error.to_string()));
-                }
-            };
-            self.context.progress.add(read as u64);
-            while let Ok(spent) = empty.try_recv() {
-                decoder.recycle(spent);
-            }
-            let bytes = buffer.get(..read).unwrap_or_default();
-            if bytes.is_empty() || self.stopped() {
-                let before = decoder.summary();
-                match decoder.finish(&mut emit) {
-                    Ok(summary) => self.decoded_bytes.fetch_add(summary.bytes_out, Ordering::Relaxed),
-                    Err(fault) => break Some((before, fault.to_string())),
-                };
-                break None;
-            }
-            if let Err(fault) = decoder.push(bytes, &mut emit) {
-                break Some((decoder.summary(), fault.to_string()));
-            }
-        };
-        if let Some((summary, fault)) = fault {
-            self.decoded_bytes.fetch_add(summary.bytes_out, Ordering::Relaxed);
-            tracing::info!(object = object.uri, fault, "object not read to its end");
-            // set once: one reader reads an object
-            let _first = self.reports[number].fault.set(fault);
-        }
-        rejected
-    }
-
     /// Puts lines of an object into quarantine.
     fn reject(&self, object: usize, lines: &[(i64, &[u8], &ParseError)]) -> Result<(), ReplayError> {
         let mut text = Vec::new();
@@ -271,40 +193,44 @@ struct Done {
 struct Worker<'w, 'u, S: Store> {
     shared: &'w Shared<'u, S>,
     number: usize,
+    channels: Channels,
     flows: FlowWriter<'u, S>,
     tallies: Tallies,
     staged: Vec<Staged>,
     states: usize,
+    /// Of the batch at hand.
+    judgements: Vec<Option<Judgement>>,
     parsed: Conserved,
     verdicts: [u64; Verdict::ALL.len()],
     unjudged: u64,
 }
 
 impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
-    fn new(shared: &'w Shared<'u, S>, number: usize) -> Self {
+    fn new(shared: &'w Shared<'u, S>, number: usize, channels: Channels) -> Self {
         let context = shared.context;
         let folder = format!("{}/flows-{number}", context.staging);
         Self {
             shared,
             number,
+            channels,
             flows: FlowWriter::new(context.store, folder, context.properties.clone(), context.options.limits),
             tallies: Tallies::default(),
             staged: Vec::new(),
             states: 0,
+            judgements: Vec::new(),
             parsed: Conserved::default(),
             verdicts: [0; Verdict::ALL.len()],
             unjudged: 0,
         }
     }
 
-    fn run(mut self, todo: &Receiver<Work>, spent: &Sender<Vec<u8>>) -> Result<Done, ReplayError> {
-        for Work { object, chunk } in todo {
-            if self.shared.stopped() {
-                continue;
-            }
-            self.process(object, &chunk)?;
-            // a full channel means that there are buffers enough
-            let _dropped = spent.try_send(chunk.bytes);
+    /// Reads, if it is given the channel's other end, and works off what was read until there is no more.
+    fn run(mut self, work: Option<Sender<Work>>) -> Result<Done, ReplayError> {
+        if let Some(work) = work {
+            self.read_objects(&work)?;
+        }
+        while let Ok(work) = self.channels.todo.recv() {
+            self.work_off(work)?;
         }
         self.hand_on()?;
         let (files, written) = self.flows.finish()?;
@@ -313,6 +239,105 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
         verdicts.push(("not judged", self.unjudged));
         verdicts.retain(|(_, count)| *count > 0);
         Ok(Done { staged: self.staged, parsed: self.parsed, written, verdicts })
+    }
+
+    /// Takes object after object and hands on their lines.
+    fn read_objects(&mut self, work: &Sender<Work>) -> Result<(), ReplayError> {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+            match self.shared.context.objects.get(number) {
+                Some(object) if !self.shared.stopped() => self.read_object(number, object, &mut buffer, work)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn read_object(
+        &mut self,
+        number: usize,
+        object: &InputObject,
+        buffer: &mut [u8],
+        work: &Sender<Work>,
+    ) -> Result<(), ReplayError> {
+        let shared = self.shared;
+        let report = &shared.reports[number];
+        let mut file = match File::open(&object.path) {
+            Ok(file) => file,
+            Err(error) => {
+                // set once: one reader reads an object
+                let _first = report.unread.set(error.to_string());
+                return Ok(());
+            }
+        };
+        let options = DecodeOptions { format: shared.context.options.format.clone(), ..DecodeOptions::default() };
+        let mut decoder = Decoder::new(options);
+        let empty = self.channels.empty.clone();
+        let mut emitted = Ok(());
+        let mut emit = |piece: Piece| {
+            if emitted.is_ok() {
+                emitted = match piece {
+                    Piece::Lines(chunk) => self.hand_out(Work { object: number, chunk }, work),
+                    Piece::Rejected { line, raw, error } => shared.reject(number, &[(line, &raw, &error)]),
+                };
+            }
+        };
+        // the object's own faults and those of the disk end it alike: what came before is kept
+        let fault = loop {
+            let read = match file.read(buffer) {
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    // set once: one reader reads an object
+                    let _first = report.unfinished.set(());
+                    break Some((decoder.abort(&mut emit), error.to_string()));
+                }
+            };
+            shared.context.progress.add(read as u64);
+            while let Ok(spent) = empty.try_recv() {
+                decoder.recycle(spent);
+            }
+            let bytes = buffer.get(..read).unwrap_or_default();
+            if bytes.is_empty() || shared.stopped() {
+                let before = decoder.summary();
+                match decoder.finish(&mut emit) {
+                    Ok(summary) => shared.decoded_bytes.fetch_add(summary.bytes_out, Ordering::Relaxed),
+                    Err(fault) => break Some((before, fault.to_string())),
+                };
+                break None;
+            }
+            if let Err(fault) = decoder.push(bytes, &mut emit) {
+                break Some((decoder.summary(), fault.to_string()));
+            }
+        };
+        if let Some((summary, fault)) = fault {
+            shared.decoded_bytes.fetch_add(summary.bytes_out, Ordering::Relaxed);
+            tracing::info!(object = object.uri, fault, "object not read to its end");
+            // set once: one reader reads an object
+            let _first = report.fault.set(fault);
+        }
+        emitted
+    }
+
+    /// Puts a chunk into the channel; while that is full, works off what is in it.
+    fn hand_out(&mut self, mut ready: Work, work: &Sender<Work>) -> Result<(), ReplayError> {
+        while let Err(TrySendError::Full(refused)) = work.try_send(ready) {
+            if let Ok(other) = self.channels.todo.try_recv() {
+                self.work_off(other)?;
+            }
+            ready = refused;
+        }
+        Ok(())
+    }
+
+    fn work_off(&mut self, Work { object, chunk }: Work) -> Result<(), ReplayError> {
+        if self.shared.stopped() {
+            return Ok(());
+        }
+        self.process(object, &chunk)?;
+        // a full channel means that there are buffers enough
+        let _dropped = self.channels.spent.try_send(chunk.bytes);
+        Ok(())
     }
 
     fn process(&mut self, object: usize, chunk: &LineChunk) -> Result<(), ReplayError> {
@@ -327,26 +352,34 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
     fn keep(
         &mut self,
         object: usize,
-        format: &Arc<crate::record::LogFormat>,
+        format: &LogFormat,
         batch: &FlowBatch<'_>,
     ) -> Result<(), ReplayError> {
         let boundary = self.shared.context.boundary;
         let source = self.shared.context.objects[object].uri.as_str();
-        for (record, line) in batch.records.iter().zip(&batch.lines) {
+        self.judgements.clear();
+        self.judgements.extend(batch.records.iter().map(|record| match boundary {
+            Some(boundary) => Some(boundary.judge(record)),
+            None => Judgement::of_status(record),
+        }));
+        for ((record, line), judgement) in batch.records.iter().zip(&batch.lines).zip(&self.judgements) {
             self.parsed.add(record);
-            let judged = match boundary {
-                Some(boundary) => Some(boundary.judge(record)),
-                None => Judgement::of_status(record),
-            };
-            match &judged {
+            match judgement {
                 Some(judgement) => {
                     self.verdicts[judgement.verdict as usize] += 1;
                     self.tallies.observe(&Seen { record, judgement, boundary, source, line: *line });
                 }
                 None => self.unjudged += 1,
             }
-            self.flows.push(format, record, judged.as_ref(), boundary, (source, *line))?;
         }
+        self.flows.push(&FlowRows {
+            format,
+            records: &batch.records,
+            judgements: &self.judgements,
+            lines: &batch.lines,
+            source,
+            boundary,
+        })?;
         let report = &self.shared.reports[object];
         report.lines.fetch_add(batch.records.len() as u64, Ordering::Relaxed);
         if batch.rejected.is_empty() {

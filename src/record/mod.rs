@@ -7,7 +7,7 @@ mod format;
 mod values;
 
 pub use batch::{FlowBatch, LineChunk, ParseError, ParseErrorKind, Rejected};
-pub use field::{Field, FieldType};
+pub use field::{FIELD_COUNT, Field, FieldType};
 pub use flow::FlowRecord;
 pub use format::{Column, FormatError, LogFormat};
 pub use values::{Action, FlowDirection, LogStatus, TcpFlags};

@@ -1,0 +1,155 @@
+//! Dictionaries: which place a value has among the distinct values of its column chunk.
+
+use std::hash::Hasher as _;
+
+use hashbrown::HashTable;
+use rustc_hash::{FxHashMap, FxHasher};
+
+/// Stands for null among indices.
+pub(in crate::lake) const NULL: u32 = u32::MAX;
+/// Keys below this have their place in an array: every port, every id of a map.
+const DIRECT: u64 = 1 << 16;
+
+/// The index of each key: a number, or what stands for a text.
+#[derive(Debug, Default)]
+pub(in crate::lake) struct KeyTable {
+    direct: Vec<u32>,
+    hashed: FxHashMap<u64, u32>,
+}
+
+impl KeyTable {
+    /// The key's index; of a key that is new, `insert` says it.
+    #[inline]
+    pub(in crate::lake) fn index(&mut self, key: u64, insert: impl FnOnce() -> u32) -> u32 {
+        if key >= DIRECT {
+            return *self.hashed.entry(key).or_insert_with(insert);
+        }
+        let place = key as usize;
+        if place >= self.direct.len() {
+            self.direct.resize((place + 1).next_power_of_two(), NULL);
+        }
+        let index = &mut self.direct[place];
+        if *index == NULL {
+            *index = insert();
+        }
+        *index
+    }
+
+    /// Forgets every key.
+    pub(in crate::lake) fn clear(&mut self) {
+        self.direct.fill(NULL);
+        self.hashed.clear();
+    }
+
+    /// Bytes held, about.
+    pub(super) fn memory(&self) -> usize {
+        self.direct.capacity() * 4 + self.hashed.capacity() * 18
+    }
+}
+
+/// Distinct integers.
+#[derive(Debug, Default)]
+pub(super) struct Integers {
+    table: KeyTable,
+    values: Vec<i64>,
+}
+
+impl Integers {
+    #[inline]
+    pub(super) fn index(&mut self, value: i64) -> u32 {
+        let values = &mut self.values;
+        self.table.index(value.cast_unsigned(), || {
+            values.push(value);
+            // a row group has fewer rows than 2^32
+            (values.len() - 1) as u32
+        })
+    }
+
+    pub(super) fn values(&self) -> &[i64] {
+        &self.values
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+        self.values.clear();
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.table.memory() + self.values.capacity() * 8
+    }
+}
+
+/// Distinct texts, as a dictionary page holds them: each after its length in four bytes.
+#[derive(Debug, Default)]
+pub(in crate::lake) struct Texts {
+    plain: Vec<u8>,
+    /// Where each text ends in `plain`.
+    ends: Vec<u32>,
+    table: HashTable<u32>,
+}
+
+/// The text with this index.
+fn text<'p>(plain: &'p [u8], ends: &[u32], index: u32) -> &'p [u8] {
+    let index = index as usize;
+    let start = index.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |end| *end as usize) + 4;
+    ends.get(index).and_then(|end| plain.get(start..*end as usize)).unwrap_or_default()
+}
+
+fn hash(text: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(text);
+    hasher.finish()
+}
+
+impl Texts {
+    #[inline]
+    pub(in crate::lake) fn index(&mut self, value: &[u8]) -> u32 {
+        let Self { plain, ends, table } = self;
+        // a text that hardly changes is told by looking at the last one
+        if let Some(last) = ends.len().checked_sub(1).filter(|last| *last < 2)
+            && text(plain, ends, last as u32) == value
+        {
+            return last as u32;
+        }
+        let hashed = hash(value);
+        if let Some(index) = table.find(hashed, |index| text(plain, ends, *index) == value) {
+            return *index;
+        }
+        let index = self.add(value);
+        let Self { plain, ends, table } = self;
+        table.insert_unique(hashed, index, |index| hash(text(plain, ends, *index)));
+        index
+    }
+
+    /// Adds a text that the caller knows to be new. Were it not, the dictionary would hold it twice, which is legal.
+    pub(in crate::lake) fn add(&mut self, value: &[u8]) -> u32 {
+        // a line, and so each of its values, is far shorter than 4 GiB; so is a row group
+        self.plain.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        self.plain.extend_from_slice(value);
+        self.ends.push(self.plain.len() as u32);
+        (self.ends.len() - 1) as u32
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The texts as a dictionary page holds them.
+    pub(super) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len() as u32).map(|index| text(&self.plain, &self.ends, index))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.plain.clear();
+        self.ends.clear();
+        self.table.clear();
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.plain.capacity() + self.ends.capacity() * 4 + self.table.capacity() * 5
+    }
+}
