@@ -1,7 +1,7 @@
 //! What the map says of one record. Small and `Copy`: names stay in the [`Boundary`](super::Boundary).
 
 use super::model::{ServiceId, ZoneId};
-use super::values::{Confidence, Orientation, OrientedBy, Severity, Side, Verdict};
+use super::values::{Answered, Confidence, Orientation, OrientedBy, RejectedAt, Severity, Side, Verdict, Word};
 
 /// The judgement of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +42,11 @@ pub struct Path {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A fixed word.
-    Word(&'static str),
+    Word(Word),
     /// Allowed and rejected: where, and whether the NACL layer explains it.
     Rejected {
-        /// `return-path`, `rejected-at-source`, `rejected-at-destination` or `rejected`.
-        place: &'static str,
+        /// Where.
+        at: RejectedAt,
         /// The stateless layer denies it.
         nacl: bool,
     },
@@ -54,8 +54,8 @@ pub enum Reason {
     Missing {
         /// The invariant or the grant.
         what: Missing,
-        /// `/refused` or `/responded` for an accepted reply, else empty.
-        suffix: &'static str,
+        /// What the server did, where an accepted reply shows it.
+        answered: Answered,
     },
 }
 
@@ -90,8 +90,84 @@ impl Reason {
     /// The reason's text where it needs no name of the map.
     pub const fn word(self) -> Option<&'static str> {
         match self {
-            Self::Word(word) => Some(word),
+            Self::Word(word) => Some(word.as_str()),
             Self::Rejected { .. } | Self::Missing { .. } => None,
         }
+    }
+
+    /// The reason as one number: equal for equal reasons alone.
+    pub const fn key(self) -> u64 {
+        let (kind, value, detail) = match self {
+            Self::Word(word) => (0, word as u16, 0),
+            Self::Rejected { at, nacl } => (1, at as u16, nacl as u8),
+            Self::Missing { what: Missing::Invariant(invariant), answered } => (2, invariant, answered as u8),
+            Self::Missing { what: Missing::Egress(zone), answered } => (3, zone.0, answered as u8),
+            Self::Missing { what: Missing::Ingress(zone), answered } => (4, zone.0, answered as u8),
+        };
+        kind << 32 | (value as u64) << 8 | detail as u64
+    }
+}
+
+impl Credit {
+    /// The credit as one number: equal for equal credits alone.
+    pub const fn key(self) -> u64 {
+        // 17 bits: no rule, or its index and one
+        const fn grant(rule: Option<u16>) -> u64 {
+            match rule {
+                Some(rule) => rule as u64 + 1,
+                None => 0,
+            }
+        }
+        match self {
+            Self::Nobody => 0,
+            Self::Invariant(invariant) => 1 << 48 | invariant as u64,
+            Self::Grants { egress, ingress } => 2 << 48 | grant(egress) << 24 | grant(ingress),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::fmt::Debug;
+
+    use super::*;
+
+    /// Numbers whose bits stand at both ends of their type.
+    const NUMBERS: [u16; 8] = [0, 1, 2, 0xff, 0x100, 0x101, 0xfffe, 0xffff];
+
+    fn assert_distinct<T: Debug + Copy + PartialEq>(values: &[T], key: impl Fn(T) -> u64) {
+        let mut known = HashMap::new();
+        for value in values {
+            if let Some(other) = known.insert(key(*value), *value) {
+                assert_eq!(other, *value, "the same key");
+                panic!("{value:?} stands twice among the values");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_key_of_its_own() {
+        let mut reasons: Vec<Reason> = Word::ALL.iter().map(|word| Reason::Word(*word)).collect();
+        for at in RejectedAt::ALL {
+            reasons.extend([false, true].map(|nacl| Reason::Rejected { at: *at, nacl }));
+        }
+        for (number, answered) in NUMBERS.iter().flat_map(|number| Answered::ALL.iter().map(move |it| (*number, *it))) {
+            let zone = ZoneId(number);
+            let missing = [Missing::Invariant(number), Missing::Egress(zone), Missing::Ingress(zone)];
+            reasons.extend(missing.map(|what| Reason::Missing { what, answered }));
+        }
+        assert_distinct(&reasons, Reason::key);
+    }
+
+    #[test]
+    fn every_credit_has_a_key_of_its_own() {
+        let mut credits = vec![Credit::Nobody];
+        credits.extend(NUMBERS.map(Credit::Invariant));
+        let grants: Vec<Option<u16>> = [None].into_iter().chain(NUMBERS.map(Some)).collect();
+        for egress in &grants {
+            credits.extend(grants.iter().map(|ingress| Credit::Grants { egress: *egress, ingress: *ingress }));
+        }
+        assert_distinct(&credits, Credit::key);
     }
 }

@@ -18,4 +18,4 @@ pub use load::{MapProblems, Problem, Related, load_map, map_schema, parse_map};
 pub use model::{BoundaryMap, ZoneId};
 pub use report::{Level, Report, line_column, render};
 pub use show::show as show_map;
-pub use values::{Confidence, Orientation, OrientedBy, Severity, Side, Verdict};
+pub use values::{Answered, Confidence, Orientation, OrientedBy, RejectedAt, Severity, Side, Verdict, Word};

@@ -133,6 +133,58 @@ words! {
     }
 }
 
+words! {
+    /// A reason that needs no name of the map.
+    Word {
+        /// Allowed and accepted.
+        Allowed = "allowed",
+        /// Of a connection that is over.
+        LatePacket = "late-packet",
+        /// A reply of the internet that nobody asked for.
+        UnsolicitedReply = "unsolicited-reply",
+        /// A request from outside to a NAT gateway, which drops it.
+        NatUnsolicited = "nat-unsolicited",
+        /// The log format lacks a field without which nothing can be said.
+        FieldsMissing = "fields-missing",
+        /// The record names a VPC that the map does not have.
+        VpcNotInMap = "vpc-not-in-map",
+        /// Nothing tells which VPC of the map it is.
+        VpcAmbiguous = "vpc-ambiguous",
+        /// Neither address is in the CIDRs of the VPC or of its peers.
+        NoLocalEndpoint = "no-local-endpoint",
+        /// The interface had no traffic.
+        Quiet = "quiet",
+        /// AWS skipped records.
+        Skipped = "skipped",
+    }
+}
+
+words! {
+    /// Where something allowed was rejected.
+    RejectedAt {
+        /// On the way back to the client.
+        ReturnPath = "return-path",
+        /// At the sender's interface.
+        Source = "rejected-at-source",
+        /// At the receiver's interface.
+        Destination = "rejected-at-destination",
+        /// At a gateway, or nothing tells.
+        Somewhere = "rejected",
+    }
+}
+
+words! {
+    /// What the server did with something that was not allowed, as the end of a reason.
+    Answered {
+        /// Nothing tells.
+        Unknown = "",
+        /// It sent a reset.
+        Refused = "/refused",
+        /// It replied.
+        Responded = "/responded",
+    }
+}
+
 impl Severity {
     /// One step lower; info stays info.
     pub const fn lowered(self) -> Self {

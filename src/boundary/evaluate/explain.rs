@@ -14,7 +14,7 @@ use super::zones::{AddressClass, ClassId};
 use super::{Boundary, Course, Evaluation, Located};
 use crate::boundary::judgement::{Judgement, Reason};
 use crate::boundary::model::VpcId;
-use crate::boundary::values::{Orientation, OrientedBy, Side, Verdict};
+use crate::boundary::values::{Answered, Orientation, OrientedBy, Side, Verdict, Word};
 use crate::record::{Field, FlowRecord, LogStatus, TcpFlags};
 
 /// How a judgement came about: the facts in the order in which they were found. Its text has one fact a line and
@@ -274,10 +274,10 @@ fn side_fact(record: &FlowRecord<'_>, side: Side, by: SideBy) -> String {
 /// The case of the decision table, in words.
 fn case_fact(verdict: Verdict, reason: Reason) -> &'static str {
     match (verdict, reason) {
-        (_, Reason::Word("nat-unsolicited")) => {
+        (_, Reason::Word(Word::NatUnsolicited)) => {
             "a request from outside to a NAT gateway, which drops what nobody asked for"
         }
-        (Verdict::Stray, Reason::Word("late-packet")) => {
+        (Verdict::Stray, Reason::Word(Word::LatePacket)) => {
             "allowed and rejected, but these are the last packets of a connection"
         }
         (Verdict::Stray, _) => "allowed and rejected, but nobody asked the internet for this reply",
@@ -285,10 +285,10 @@ fn case_fact(verdict: Verdict, reason: Reason) -> &'static str {
         (Verdict::Outage, _) => "allowed and rejected",
         (Verdict::Blocked, _) => "not allowed, and rejected",
         (Verdict::Attempt, _) => "not allowed; it left legally, and the server's group should refuse it",
-        (Verdict::Breach, Reason::Missing { suffix: "/refused", .. }) => {
+        (Verdict::Breach, Reason::Missing { answered: Answered::Refused, .. }) => {
             "not allowed, and accepted; the server refused"
         }
-        (Verdict::Breach, Reason::Missing { suffix: "/responded", .. }) => {
+        (Verdict::Breach, Reason::Missing { answered: Answered::Responded, .. }) => {
             "not allowed, and accepted; the server answers"
         }
         (Verdict::Breach, _) => "not allowed, and accepted",

@@ -54,7 +54,7 @@ use self::verdict::Ruling;
 use self::zones::{ClassId, Zones};
 use super::judgement::Judgement;
 use super::model::{BoundaryMap, Selector, VpcId, ZoneId};
-use super::values::Side;
+use super::values::{Side, Word};
 use crate::record::FlowRecord;
 
 /// Which entries of the map take part.
@@ -175,7 +175,7 @@ impl Boundary {
             return early(judgement, None, None);
         }
         let Some(flow) = Flow::read(record) else {
-            return early(Judgement::unmapped("fields-missing", None), None, None);
+            return early(Judgement::unmapped(Word::FieldsMissing, None), None, None);
         };
         let (vpc, found_by) = match self.find_vpc(record, &flow) {
             Ok(found) => found,
@@ -184,7 +184,7 @@ impl Boundary {
         let at = Located { vpc, src: self.zones.class_of(vpc, flow.src), dst: self.zones.class_of(vpc, flow.dst) };
         let (src, dst) = (self.zones.class(at.src), self.zones.class(at.dst));
         if !src.local && !dst.local {
-            let judgement = Judgement::unmapped("no-local-endpoint", Some((src.primary, dst.primary)));
+            let judgement = Judgement::unmapped(Word::NoLocalEndpoint, Some((src.primary, dst.primary)));
             return early(judgement, Some(flow), Some((at, found_by)));
         }
         let oriented = self.orient(&flow, &at);

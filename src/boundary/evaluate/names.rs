@@ -22,15 +22,15 @@ impl Boundary {
     /// The text of the column `reason`.
     pub fn reason(&self, reason: Reason) -> impl Display {
         fmt::from_fn(move |f| match reason {
-            Reason::Word(word) => f.write_str(word),
-            Reason::Rejected { place, nacl } => write!(f, "{place}{}", if nacl { "/nacl" } else { "" }),
-            Reason::Missing { what, suffix } => {
+            Reason::Word(word) => f.write_str(word.as_str()),
+            Reason::Rejected { at, nacl } => write!(f, "{at}{}", if nacl { "/nacl" } else { "" }),
+            Reason::Missing { what, answered } => {
                 match what {
                     Missing::Invariant(invariant) => f.write_str(self.invariant_id(invariant))?,
                     Missing::Egress(zone) => write!(f, "no-egress:{}", self.zone_name(zone))?,
                     Missing::Ingress(zone) => write!(f, "no-ingress:{}", self.zone_name(zone))?,
                 }
-                f.write_str(suffix)
+                f.write_str(answered.as_str())
             }
         })
     }

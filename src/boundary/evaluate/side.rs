@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::flow::Flow;
 use super::{Boundary, Located};
 use crate::boundary::model::{BoundaryMap, Role, VpcId};
-use crate::boundary::values::Side;
+use crate::boundary::values::{Side, Word};
 use crate::record::{Field, FlowDirection, FlowRecord};
 
 /// How the record's VPC was found.
@@ -73,9 +73,9 @@ impl Inventory {
 
 impl Boundary {
     /// The record's VPC and how it was found, or the reason why it has none.
-    pub(super) fn find_vpc(&self, record: &FlowRecord<'_>, flow: &Flow) -> Result<(VpcId, FoundBy), &'static str> {
+    pub(super) fn find_vpc(&self, record: &FlowRecord<'_>, flow: &Flow) -> Result<(VpcId, FoundBy), Word> {
         if let Some(id) = record.text(Field::VpcId) {
-            return self.inventory.vpcs.get(id).map(|vpc| (*vpc, FoundBy::VpcId)).ok_or("vpc-not-in-map");
+            return self.inventory.vpcs.get(id).map(|vpc| (*vpc, FoundBy::VpcId)).ok_or(Word::VpcNotInMap);
         }
         if self.map.vpcs.len() == 1 {
             return Ok((VpcId(0), FoundBy::OnlyVpc));
@@ -83,7 +83,7 @@ impl Boundary {
         let of_interface = || Some((self.inventory.interface(record)?.vpc?, FoundBy::Inventory));
         let of_source = || Some((self.zones.only_owner(flow.src)?, FoundBy::Source));
         let of_destination = || Some((self.zones.only_owner(flow.dst)?, FoundBy::Destination));
-        of_interface().or_else(of_source).or_else(of_destination).ok_or("vpc-ambiguous")
+        of_interface().or_else(of_source).or_else(of_destination).ok_or(Word::VpcAmbiguous)
     }
 
     /// Which end of the flow recorded it.

@@ -8,7 +8,7 @@ use super::ports::Protocol;
 use super::{Boundary, Located};
 use crate::boundary::judgement::{Credit, Judgement, Missing, Path, Reason};
 use crate::boundary::model::ZoneId;
-use crate::boundary::values::{Confidence, Orientation, Severity, Side, Verdict};
+use crate::boundary::values::{Answered, Confidence, Orientation, RejectedAt, Severity, Side, Verdict, Word};
 use crate::record::{FlowRecord, LogStatus};
 
 /// A late packet is one of so many at most: those of a connection that is over.
@@ -19,18 +19,18 @@ impl Judgement {
     pub fn of_status(record: &FlowRecord<'_>) -> Option<Self> {
         let (verdict, word, severity) = match record.status()? {
             LogStatus::Ok => return None,
-            LogStatus::NoData => (Verdict::NoData, "quiet", Severity::Info),
-            LogStatus::SkipData => (Verdict::Gap, "skipped", Severity::Medium),
+            LogStatus::NoData => (Verdict::NoData, Word::Quiet, Severity::Info),
+            LogStatus::SkipData => (Verdict::Gap, Word::Skipped, Severity::Medium),
         };
         Some(Self { severity, ..Self::unplaced(verdict, word) })
     }
 
     /// The map cannot speak about the record.
-    pub(super) fn unmapped(word: &'static str, zones: Option<(ZoneId, ZoneId)>) -> Self {
+    pub(super) fn unmapped(word: Word, zones: Option<(ZoneId, ZoneId)>) -> Self {
         Self { zones, ..Self::unplaced(Verdict::Unmapped, word) }
     }
 
-    fn unplaced(verdict: Verdict, word: &'static str) -> Self {
+    fn unplaced(verdict: Verdict, word: Word) -> Self {
         let (severity, reason, credit) = (Severity::Low, Reason::Word(word), Credit::Nobody);
         Self { verdict, severity, reason, credit, zones: None, path: None }
     }
@@ -61,25 +61,25 @@ impl Boundary {
         if oriented.orientation == Orientation::Request && server.nat && from_outside {
             // a NAT gateway has no group: AWS logs the packet as accepted, and drops it
             let verdict = if flow.accepted() { Verdict::Attempt } else { Verdict::Blocked };
-            return Ruling { nat_unsolicited: true, ..word(verdict, "nat-unsolicited") };
+            return Ruling { nat_unsolicited: true, ..word(verdict, Word::NatUnsolicited) };
         }
         match (policy.allow, flow.accepted()) {
-            (true, true) => word(Verdict::Expected, "allowed"),
-            (true, false) if is_late(flow, is_reply) => word(Verdict::Stray, "late-packet"),
+            (true, true) => word(Verdict::Expected, Word::Allowed),
+            (true, false) if is_late(flow, is_reply) => word(Verdict::Stray, Word::LatePacket),
             // backscatter; a blocked return path shows over many records, to detection
             (true, false) if is_reply && server.primary == ZoneId::INTERNET => {
-                word(Verdict::Stray, "unsolicited-reply")
+                word(Verdict::Stray, Word::UnsolicitedReply)
             }
             (true, false) => {
-                let place = match (is_reply, side) {
-                    (true, _) => "return-path",
-                    (false, Side::Source) => "rejected-at-source",
-                    (false, Side::Destination) => "rejected-at-destination",
-                    (false, Side::Transit | Side::Unknown) => "rejected",
+                let at_end = match (is_reply, side) {
+                    (true, _) => RejectedAt::ReturnPath,
+                    (false, Side::Source) => RejectedAt::Source,
+                    (false, Side::Destination) => RejectedAt::Destination,
+                    (false, Side::Transit | Side::Unknown) => RejectedAt::Somewhere,
                 };
                 let answer = self.ask_nacl(flow, at, side);
                 let nacl = answer.is_some_and(|answer| !answer.allow);
-                Ruling { nacl: answer, ..ruling(Verdict::Outage, Reason::Rejected { place, nacl }) }
+                Ruling { nacl: answer, ..ruling(Verdict::Outage, Reason::Rejected { at: at_end, nacl }) }
             }
             (false, accepted) => {
                 let what = match policy.f {
@@ -91,16 +91,16 @@ impl Boundary {
                     && matches!(side, Side::Source | Side::Transit)
                     && policy.e.permits()
                     && policy.i == Grant::None;
-                let (verdict, suffix) = match (accepted, is_reply) {
-                    (false, _) => (Verdict::Blocked, ""),
-                    (true, _) if left_legally => (Verdict::Attempt, ""),
-                    (true, false) => (Verdict::Breach, ""),
+                let (verdict, answered) = match (accepted, is_reply) {
+                    (false, _) => (Verdict::Blocked, Answered::Unknown),
+                    (true, _) if left_legally => (Verdict::Attempt, Answered::Unknown),
+                    (true, false) => (Verdict::Breach, Answered::Unknown),
                     (true, true) if flow.flags.is_some_and(|flags| flags.rst() && !flags.syn()) => {
-                        (Verdict::Breach, "/refused")
+                        (Verdict::Breach, Answered::Refused)
                     }
-                    (true, true) => (Verdict::Breach, "/responded"),
+                    (true, true) => (Verdict::Breach, Answered::Responded),
                 };
-                ruling(verdict, Reason::Missing { what, suffix })
+                ruling(verdict, Reason::Missing { what, answered })
             }
         }
     }

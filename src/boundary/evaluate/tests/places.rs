@@ -7,7 +7,7 @@ use super::support::{boundary, check, map, read_map, record};
 use crate::boundary::evaluate::{Boundary, Selection};
 use crate::boundary::judgement::{Judgement, Reason};
 use crate::boundary::model::VpcId;
-use crate::boundary::values::{Severity, Verdict};
+use crate::boundary::values::{Severity, Verdict, Word};
 use crate::record::{Action, FlowRecord, LogStatus};
 
 const PERMIT_ALL: &str = "
@@ -71,8 +71,8 @@ fn a_record_without_traffic_needs_no_map() {
     assert_eq!(judged(LogStatus::Ok), None);
     assert_eq!(Judgement::of_status(&FlowRecord::default()), None);
     for (status, verdict, word, severity) in [
-        (LogStatus::NoData, Verdict::NoData, "quiet", Severity::Info),
-        (LogStatus::SkipData, Verdict::Gap, "skipped", Severity::Medium),
+        (LogStatus::NoData, Verdict::NoData, Word::Quiet, Severity::Info),
+        (LogStatus::SkipData, Verdict::Gap, Word::Skipped, Severity::Medium),
     ] {
         let judgement = judged(status).unwrap();
         assert_eq!((judgement.verdict, judgement.reason, judgement.severity), (verdict, Reason::Word(word), severity));
@@ -115,7 +115,7 @@ fn a_record_that_lacks_what_every_judgement_needs_is_unmapped() {
     let pkt_only = RawRecord { srcaddr: None, pkt_srcaddr: Some(Ipv4Addr::new(10, 0, 0, 1).into()), ..raw(None) };
     let no_protocol = RawRecord { protocol: None, ..raw(None) };
     for incomplete in [pkt_only, no_protocol] {
-        assert_eq!(boundary.judge(&incomplete.record()).reason, Reason::Word("fields-missing"));
+        assert_eq!(boundary.judge(&incomplete.record()).reason, Reason::Word(Word::FieldsMissing));
     }
     // no status counts as OK
     assert_eq!(boundary.judge(&raw(None).record()), boundary.judge(&raw(Some(LogStatus::Ok)).record()));
