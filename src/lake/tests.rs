@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
@@ -28,16 +27,33 @@ fn record(start: Option<i64>, bytes: i64) -> FlowRecord<'static> {
     record
 }
 
+/// Adds unjudged records of one object in batches of this size; the first is line 1.
+fn push_all(writer: &mut FlowWriter<'_, LocalStore>, records: &[FlowRecord<'_>], size: usize) {
+    let lines: Vec<i64> = (1..=records.len() as i64).collect();
+    let judgements = vec![None; records.len()];
+    let format = LogFormat::default();
+    for at in (0..records.len()).step_by(size) {
+        let of = at..records.len().min(at + size);
+        let rows = FlowRows {
+            format: &format,
+            records: &records[of.clone()],
+            judgements: &judgements[of.clone()],
+            lines: &lines[of],
+            source: "file:///x",
+            boundary: None,
+        };
+        writer.push(&rows).unwrap();
+    }
+}
+
 /// Writes rows of these starts; every row as (partition folder, start, line) read back.
 fn write_and_read(starts: &[Option<i64>], limits: FileLimits) -> (Vec<(String, Option<i64>, i64)>, usize) {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalStore::create(folder.path()).unwrap();
-    let format = Arc::new(LogFormat::default());
     let properties = writer_properties(&Origin::default());
     let mut writer = FlowWriter::new(&store, "staging".to_owned(), properties, limits);
-    for (line, start) in (1..).zip(starts) {
-        writer.push(&format, &record(*start, line), None, None, ("file:///x", line)).unwrap();
-    }
+    let records: Vec<FlowRecord<'_>> = (1..).zip(starts).map(|(line, start)| record(*start, line)).collect();
+    push_all(&mut writer, &records, 1000);
     let (staged, written) = writer.finish().unwrap();
     assert_eq!(written.rows, starts.len() as u128);
     assert_eq!(written.bytes, (1..=starts.len() as u128).sum::<u128>());
@@ -206,8 +222,7 @@ fn file_metadata_names_the_map() {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalStore::create(folder.path()).unwrap();
     let mut writer = FlowWriter::new(&store, "s".to_owned(), writer_properties(&origin), FileLimits::default());
-    let format = Arc::new(LogFormat::default());
-    writer.push(&format, &record(None, 0), None, None, ("x", 1)).unwrap();
+    push_all(&mut writer, &[record(None, 0)], 1);
     let (staged, _) = writer.finish().unwrap();
     let file = fs::File::open(folder.path().join(&staged[0].staged)).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();

@@ -21,18 +21,25 @@ impl KeyTable {
     /// The key's index; of a key that is new, `insert` says it.
     #[inline]
     pub(in crate::lake) fn index(&mut self, key: u64, insert: impl FnOnce() -> u32) -> u32 {
-        if key >= DIRECT {
-            return *self.hashed.entry(key).or_insert_with(insert);
+        let known = if key < DIRECT { self.direct.get(key as usize) } else { self.hashed.get(&key) };
+        match known {
+            Some(index) if *index != NULL => *index,
+            _ => self.insert(key, insert()),
         }
-        let place = key as usize;
-        if place >= self.direct.len() {
-            self.direct.resize((place + 1).next_power_of_two(), NULL);
+    }
+
+    #[cold]
+    fn insert(&mut self, key: u64, index: u32) -> u32 {
+        if key < DIRECT {
+            let place = key as usize;
+            if place >= self.direct.len() {
+                self.direct.resize((place + 1).next_power_of_two(), NULL);
+            }
+            self.direct[place] = index;
+        } else {
+            self.hashed.insert(key, index);
         }
-        let index = &mut self.direct[place];
-        if *index == NULL {
-            *index = insert();
-        }
-        *index
+        index
     }
 
     /// Forgets every key.

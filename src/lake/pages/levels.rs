@@ -8,33 +8,29 @@ pub(super) fn put(slots: &mut Vec<u32>, out: &mut Vec<u8>) -> usize {
     let rows = slots.len();
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
-    let mut bits = Vec::with_capacity(rows.div_ceil(8));
-    let mut kept = 0;
-    for at in (0..rows).step_by(8) {
-        let group = slots.get(at..rows.min(at + 8)).unwrap_or_default();
-        let byte = group.iter().enumerate().fold(0u8, |byte, (bit, slot)| byte | u8::from(*slot != NULL) << bit);
-        bits.push(byte);
-        if byte == 0xff {
-            slots.copy_within(at..at + 8, kept);
-            kept += 8;
-        } else {
-            for row in at..rows.min(at + 8) {
-                slots[kept] = slots[row];
-                kept += usize::from(slots[row] != NULL);
-            }
-        }
-    }
-    slots.truncate(kept);
-    if kept == rows {
+    let nulls = slots.iter().filter(|slot| **slot == NULL).count();
+    if nulls == 0 {
         put_run(rows, 1, out);
     } else {
+        let bits: Vec<u8> = slots.chunks(8).map(bits).collect();
+        slots.retain(|slot| *slot != NULL);
         put_bits(&bits, rows, out);
     }
     let length = (out.len() - start - 4) as u32;
     if let Some(place) = out.get_mut(start..start + 4) {
         place.copy_from_slice(&length.to_le_bytes());
     }
-    rows - kept
+    nulls
+}
+
+/// Which of eight slots have a value, the first as the lowest bit.
+#[inline]
+fn bits(slots: &[u32]) -> u8 {
+    let bit = |(place, slot): (usize, &u32)| u8::from(*slot != NULL) << place;
+    match slots.as_array::<8>() {
+        Some(slots) if !slots.contains(&NULL) => 0xff,
+        _ => slots.iter().enumerate().map(bit).sum(),
+    }
 }
 
 /// Appends the levels of rows without a value, after their length.
