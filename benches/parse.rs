@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use flowbound::decode::{DecodeOptions, Decoder, Piece};
-use flowbound::parse::{BATCH_RECORDS, Batches};
+use flowbound::parse::Batches;
 use flowbound::record::{Field, FieldType, FlowBatch, LineChunk, LogFormat};
 
 /// Lines of one object and of one chunk.
-const RECORDS: usize = 8 * BATCH_RECORDS;
+const RECORDS: usize = 8192;
 
 /// Seeded numbers (SplitMix64).
 struct Seeded(u64);

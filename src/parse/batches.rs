@@ -6,8 +6,9 @@ use super::leaf::is_blank;
 use super::line::{as_text, parse_text};
 use crate::record::{FlowBatch, FlowRecord, LineChunk, ParseError, Rejected};
 
-/// The most records of one batch, and the most rejected lines.
-pub const BATCH_RECORDS: usize = 1024;
+/// The most records of one batch, and the most rejected lines. A record takes nearly a kilobyte: so many of them stay
+/// in the nearer caches until they are judged and written.
+pub const BATCH_RECORDS: usize = 128;
 
 /// Walks over the lines of a chunk, batch by batch.
 ///

@@ -2,9 +2,11 @@
 //!
 //! Prefixes are nested or disjoint, never crossing. So one walk over them in order, with a stack of those that are
 //! open, cuts the address space into ranges that each have one answer. A look-up is then one binary search and
-//! asks nothing about nesting, scopes or built-in zones: all of that was settled when the map was compiled.
+//! asks nothing about nesting, scopes or built-in zones: all of that was settled when the map was compiled. Where the
+//! ranges are many, a table by the first two octets says which of them the search is to look at.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use ipnet::IpNet;
 
@@ -12,6 +14,8 @@ use ipnet::IpNet;
 #[derive(Debug)]
 pub(super) struct AddressMap<T> {
     v4: Ranges<u32, T>,
+    /// The ranges of each /16 of IPv4; empty where there are few.
+    octets: FirstOctets,
     v6: Ranges<u128, T>,
 }
 
@@ -35,9 +39,48 @@ impl<A: Ord + Copy, T: Copy + PartialEq> Ranges<A, T> {
     }
 
     fn at(&self, address: A) -> T {
+        self.among(0..self.starts.len(), address)
+    }
+
+    /// The value of an address, by a search among these ranges: those before start below it, those after start above.
+    fn among(&self, ranges: Range<usize>, address: A) -> T {
+        let upto = ranges.start + self.starts[ranges].partition_point(|start| *start <= address);
         // at least 1, because the first range starts at the lowest address
-        let upto = self.starts.partition_point(|start| *start <= address);
         self.values[upto - 1]
+    }
+}
+
+/// Which ranges of IPv4 start in each /16. It takes 256 KiB, so fewer ranges than [`Self::WORTH_IT`] have none.
+#[derive(Debug)]
+struct FirstOctets {
+    /// How many ranges start below each /16, and how many there are in all.
+    below: Vec<u32>,
+}
+
+impl FirstOctets {
+    /// Fewer ranges lie in the nearest cache anyway.
+    const WORTH_IT: usize = 1024;
+
+    fn new(starts: &[u32]) -> Self {
+        if starts.len() < Self::WORTH_IT {
+            return Self { below: Vec::new() };
+        }
+        let mut below = vec![0; (1 << 16) + 1];
+        for start in starts {
+            below[(start >> 16) as usize + 1] += 1;
+        }
+        let mut sum = 0;
+        for count in &mut below {
+            sum += *count;
+            *count = sum;
+        }
+        Self { below }
+    }
+
+    /// The ranges that start in the /16 of an address; `None` without a table.
+    fn ranges(&self, address: u32) -> Option<Range<usize>> {
+        let first = (address >> 16) as usize;
+        Some(*self.below.get(first)? as usize..*self.below.get(first + 1)? as usize)
     }
 }
 
@@ -61,8 +104,10 @@ impl<T: Copy + PartialEq> AddressMap<T> {
         }
         let v4 = flatten(v4, u128::from(u32::MAX), outside, &join);
         let v6 = flatten(v6, u128::MAX, outside, &join);
+        let v4 = Ranges::new(v4.into_iter().map(|(start, state)| (start as u32, finish(state))));
         Self {
-            v4: Ranges::new(v4.into_iter().map(|(start, state)| (start as u32, finish(state)))),
+            octets: FirstOctets::new(&v4.starts),
+            v4,
             v6: Ranges::new(v6.into_iter().map(|(start, state)| (start, finish(state)))),
         }
     }
@@ -70,7 +115,10 @@ impl<T: Copy + PartialEq> AddressMap<T> {
     /// The value of an address. An IPv4-mapped IPv6 address is an IPv6 address.
     pub(super) fn at(&self, address: IpAddr) -> T {
         match address {
-            IpAddr::V4(v4) => self.v4.at(v4.to_bits()),
+            IpAddr::V4(v4) => match self.octets.ranges(v4.to_bits()) {
+                Some(ranges) => self.v4.among(ranges, v4.to_bits()),
+                None => self.v4.at(v4.to_bits()),
+            },
             IpAddr::V6(v6) => self.v6.at(v6.to_bits()),
         }
     }
@@ -109,6 +157,7 @@ fn flatten<S: Copy>(
 
 #[cfg(test)]
 mod tests {
+    use ipnet::Ipv4Net;
     use proptest::prelude::*;
 
     use super::*;
@@ -144,15 +193,30 @@ mod tests {
         assert_eq!(map.at("::ffff:10.1.2.3".parse().unwrap()), 0);
     }
 
+    #[test]
+    fn many_ranges_are_looked_up_by_their_first_octets() {
+        // a host in every fourth /24 of 10.0.0.0/9, and the first and the last /16 of all
+        let hosts = (0..1 << 13).map(|place| Ipv4Net::new_assert((0x0a00_0007_u32 | place << 10).into(), 32));
+        let ends = ["0.0.0.0/16", "255.255.0.0/16"].map(|net| net.parse().unwrap());
+        let prefixes: Vec<(IpNet, u64)> = hosts.chain(ends).map(|net| (net.into(), 1)).collect();
+        let map = map(&prefixes);
+        assert!(!map.octets.below.is_empty());
+        let near = |bits: u32| [bits.wrapping_sub(1), bits, bits.wrapping_add(1), bits ^ 0x8000, bits ^ 0x1_0000];
+        for bits in prefixes.iter().flat_map(|(net, _)| match net {
+            IpNet::V4(net) => [near(net.network().to_bits()), near(net.broadcast().to_bits())].concat(),
+            IpNet::V6(_) => Vec::new(),
+        }) {
+            let is_host = bits >> 23 == 0x0a00_0000 >> 23 && bits & 0x3ff == 7;
+            let expected = u64::from(is_host || bits >> 16 == 0 || bits >> 16 == 0xffff);
+            assert_eq!(map.at(IpAddr::V4(bits.into())), expected, "{:?}", std::net::Ipv4Addr::from_bits(bits));
+        }
+    }
+
     /// Prefixes and addresses from a few bits, so that they meet.
     fn net() -> impl Strategy<Value = IpNet> {
         prop_oneof![
-            (any::<u32>(), 0u8..=32).prop_map(|(bits, len)| ipnet::Ipv4Net::new_assert(
-                (bits & 0xc300_0003).into(),
-                len
-            )
-            .trunc()
-            .into()),
+            (any::<u32>(), 0u8..=32)
+                .prop_map(|(bits, len)| Ipv4Net::new_assert((bits & 0xc300_0003).into(), len).trunc().into()),
             (any::<u128>(), 0u8..=128).prop_map(|(bits, len)| ipnet::Ipv6Net::new_assert(
                 (bits & (0xc3 << 120 | 3)).into(),
                 len
