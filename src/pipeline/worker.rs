@@ -15,7 +15,7 @@ use parquet::file::properties::WriterProperties;
 use super::replay::{ReplayError, ReplayOptions};
 use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::decode::{DecodeOptions, Decoder, Piece};
-use crate::detect::{Seen, Tallies};
+use crate::detect::Tallies;
 use crate::lake::{Conserved, FlowWriter, LakeError, Quarantine, Staged, StateWriter, Store, append_quarantine};
 use crate::parse::Batches;
 use crate::record::{FlowBatch, LineChunk, ParseError};
@@ -272,7 +272,9 @@ struct Worker<'w, 'u, S: Store> {
     shared: &'w Shared<'u, S>,
     number: usize,
     flows: FlowWriter<'u, S>,
-    tallies: Tallies,
+    tallies: Tallies<'u>,
+    /// What the map says of each record of a batch: kept to be filled again.
+    judged: Vec<Option<Judgement>>,
     staged: Vec<Staged>,
     states: usize,
     parsed: Conserved,
@@ -288,7 +290,8 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
             shared,
             number,
             flows: FlowWriter::new(context.store, folder, context.properties.clone(), context.options.limits),
-            tallies: Tallies::default(),
+            tallies: Tallies::new(context.boundary),
+            judged: Vec::new(),
             staged: Vec::new(),
             states: 0,
             parsed: Conserved::default(),
@@ -332,21 +335,22 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
     ) -> Result<(), ReplayError> {
         let boundary = self.shared.context.boundary;
         let source = self.shared.context.objects[object].uri.as_str();
-        for (record, line) in batch.records.iter().zip(&batch.lines) {
+        self.judged.clear();
+        self.judged.extend(batch.records.iter().map(|record| match boundary {
+            Some(boundary) => Some(boundary.judge(record)),
+            None => Judgement::of_status(record),
+        }));
+        let rows = || batch.records.iter().zip(&self.judged).zip(&batch.lines);
+        for ((record, judged), line) in rows() {
             self.parsed.add(record);
-            let judged = match boundary {
-                Some(boundary) => Some(boundary.judge(record)),
-                None => Judgement::of_status(record),
-            };
-            match &judged {
-                Some(judgement) => {
-                    self.verdicts[judgement.verdict as usize] += 1;
-                    self.tallies.observe(&Seen { record, judgement, boundary, source, line: *line });
-                }
+            match judged {
+                Some(judgement) => self.verdicts[judgement.verdict as usize] += 1,
                 None => self.unjudged += 1,
             }
             self.flows.push(format, record, judged.as_ref(), boundary, (source, *line))?;
         }
+        let judged = rows().filter_map(|((record, judged), line)| Some((record, judged.as_ref()?, *line)));
+        self.tallies.observe(source, judged);
         let report = &self.shared.reports[object];
         report.lines.fetch_add(batch.records.len() as u64, Ordering::Relaxed);
         if batch.rejected.is_empty() {
