@@ -1,6 +1,6 @@
 # `make test` runs everything; the other targets are its parts, and what takes longer.
 .POSIX:
-.PHONY: test check deny audit rust duckdb bench fuzz golden clean
+.PHONY: test check deny audit rust duckdb bench instructions instructions-update fuzz golden clean
 
 PYTHON ?= python3
 VENV = .venv
@@ -36,6 +36,13 @@ audit: $(VENV)/installed
 
 bench:
 	cargo bench --locked
+
+# Instructions per record of each stage, compared with benches/instructions.json; needs valgrind.
+instructions:
+	$(PYTHON) benches/instructions.py
+
+instructions-update:
+	$(PYTHON) benches/instructions.py --update
 
 # Needs `cargo install cargo-fuzz`, a C++ compiler, and a nightly Rust (or RUSTC_BOOTSTRAP=1 with the stable one).
 # What is found new lies in fuzz/corpus, the seeds in testdata/fuzz; FUZZ_MINUTES says for how long each target runs.

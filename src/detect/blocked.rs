@@ -5,7 +5,8 @@
 //! isolated invariant).
 
 use super::detector::{Detector, count, server};
-use super::tally::{Key, Seen, Tally};
+use super::seen::Seen;
+use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
 
 pub(super) struct Blocked;

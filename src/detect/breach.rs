@@ -3,7 +3,8 @@
 //! Key: rule or reason, client, server, port, protocol. Window: an hour. Counts: every record with verdict `breach`.
 
 use super::detector::{Detector, client, server};
-use super::tally::{Key, Seen, Tally};
+use super::seen::Seen;
+use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
 
 pub(super) struct Breach;

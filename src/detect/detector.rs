@@ -1,6 +1,7 @@
 //! What a detector is.
 
-use super::tally::{Key, Seen, Tally};
+use super::seen::Seen;
+use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
 
 /// One question to the judged records. Stateless: its state is the tallies that the engine keeps per key and window.

@@ -8,20 +8,21 @@ mod blocked;
 mod breach;
 mod detector;
 mod finding;
+mod gather;
 mod log_gap;
 mod outage;
+mod seen;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod unmapped;
 pub mod window;
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 pub use detector::Detector;
 pub use finding::Finding;
-pub use tally::{Evidence, Key, Seen, Tally};
+pub use gather::Tallies;
+pub use seen::Seen;
+pub use tally::{Evidence, Key, Tally};
 pub use window::Window;
 
 /// Every detector.
@@ -31,42 +32,4 @@ pub const DETECTORS: &[&dyn Detector] =
 /// The detector of this name.
 pub fn detector(name: &str) -> Option<&'static dyn Detector> {
     DETECTORS.iter().copied().find(|detector| detector.name() == name)
-}
-
-/// What one worker has gathered and not yet handed on.
-#[derive(Debug, Default)]
-pub struct Tallies {
-    tallies: BTreeMap<Key, Tally>,
-    weight: usize,
-}
-
-impl Tallies {
-    /// Looks at a judged record.
-    pub fn observe(&mut self, seen: &Seen<'_, '_>) {
-        for detector in DETECTORS {
-            if detector.verdict() != seen.judgement.verdict || !detector.counts(seen) {
-                continue;
-            }
-            let key = Key::of(seen, detector.name(), detector.by_client());
-            let tally = match self.tallies.entry(key) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    self.weight += 4096;
-                    entry.insert(Tally::new(detector.verdict()))
-                }
-            };
-            self.weight += tally.add(seen);
-        }
-    }
-
-    /// Bytes that the tallies hold, about: above a bound the worker hands them on.
-    pub fn weight(&self) -> usize {
-        self.weight
-    }
-
-    /// What was gathered, in the order of the keys; starts anew.
-    pub fn take(&mut self) -> BTreeMap<Key, Tally> {
-        self.weight = 0;
-        std::mem::take(&mut self.tallies)
-    }
 }

@@ -4,7 +4,8 @@
 //! reasons say at which end, and whether the stateless layer explains it.
 
 use super::detector::{Detector, client, server};
-use super::tally::{Key, Seen, Tally};
+use super::seen::Seen;
+use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
 
 pub(super) struct Outage;

@@ -5,34 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::detector::Detector;
+use super::seen::Seen;
 use super::window::Window;
-use crate::boundary::{Boundary, Confidence, Judgement, Severity, Verdict};
-use crate::record::{Action, Field, FlowRecord};
+use crate::boundary::{Confidence, Severity, Verdict};
+use crate::record::{Action, Field};
 
 /// Rows kept as evidence.
 const EVIDENCE: usize = 10;
-
-/// A judged record and where it came from: what a detector looks at.
-#[derive(Debug, Clone, Copy)]
-pub struct Seen<'r, 'a> {
-    /// The record.
-    pub record: &'r FlowRecord<'a>,
-    /// What the map says of it.
-    pub judgement: &'r Judgement,
-    /// The map; without one only NODATA and SKIPDATA have a judgement.
-    pub boundary: Option<&'r Boundary>,
-    /// URI of its object.
-    pub source: &'r str,
-    /// Line in the object, from 1.
-    pub line: i64,
-}
-
-impl Seen<'_, '_> {
-    /// Event time: the record's end, or its start where it has no end (milliseconds since 1970).
-    pub fn time(&self) -> Option<i64> {
-        self.record.millis(Field::End).or_else(|| self.record.millis(Field::Start))
-    }
-}
 
 /// What makes two records part of the same alert.
 ///
@@ -64,26 +44,23 @@ pub struct Key {
 
 impl Key {
     /// The key of a record.
-    pub(super) fn of(seen: &Seen<'_, '_>, detector: &'static str, by_client: bool) -> Self {
-        let ends = Ends::of(seen);
-        let zones = seen.judgement.zones.zip(seen.boundary).filter(|_| seen.judgement.path.is_some());
-        let zone = |server: bool| {
-            zones.map(|((client, of_server), boundary)| {
-                boundary.zone_name(if server { of_server } else { client }).to_owned()
-            })
-        };
-        let rule = seen.boundary.and_then(|boundary| boundary.rule(seen.judgement.credit)).map(|rule| rule.to_string());
+    pub(super) fn of(seen: &Seen<'_, '_>, detector: &dyn Detector) -> Self {
+        let ends = seen.ends();
         let placed = seen.judgement.path.is_some();
+        let by_client = placed && detector.by_client();
+        let zones = seen.judgement.zones.zip(seen.boundary).filter(|_| placed);
+        let zones = zones.map(|((client, server), boundary)| (boundary.zone_name(client), boundary.zone_name(server)));
+        let rule = seen.rule().map(|rule| rule.to_string());
         Self {
             window: Window::of(seen.time()),
-            detector: detector.to_owned(),
-            reason: rule.is_none().then(|| reason_text(seen)),
+            detector: detector.name().to_owned(),
+            reason: rule.is_none().then(|| seen.reason()),
             rule,
-            client_zone: zone(false).filter(|_| by_client),
-            server_zone: zone(true),
-            client_addr: ends.client.filter(|_| placed && by_client).map(str::to_owned),
-            server_addr: ends.server.filter(|_| placed).map(str::to_owned),
-            server_port: ends.server_port.filter(|_| placed),
+            client_zone: zones.filter(|_| by_client).map(|(client, _)| client.to_owned()),
+            server_zone: zones.map(|(_, server)| server.to_owned()),
+            client_addr: ends.client.written.filter(|_| by_client).map(str::to_owned),
+            server_addr: ends.server.written.filter(|_| placed).map(str::to_owned),
+            server_port: ends.server.port.filter(|_| placed),
             protocol: seen.record.protocol().filter(|_| placed),
         }
     }
@@ -91,34 +68,6 @@ impl Key {
     /// The rule, or the reason where there is none.
     pub fn cause(&self) -> &str {
         self.rule.as_deref().or(self.reason.as_deref()).unwrap_or_default()
-    }
-}
-
-fn reason_text(seen: &Seen<'_, '_>) -> String {
-    match (seen.judgement.reason.word(), seen.boundary) {
-        (Some(word), _) => word.to_owned(),
-        (None, Some(boundary)) => boundary.reason(seen.judgement.reason).to_string(),
-        (None, None) => String::new(),
-    }
-}
-
-/// Client and server of a record; its source and destination where the map does not orient it.
-struct Ends<'a> {
-    client: Option<&'a str>,
-    client_port: Option<u16>,
-    server: Option<&'a str>,
-    server_port: Option<u16>,
-    to_client: bool,
-}
-
-impl<'a> Ends<'a> {
-    fn of(seen: &Seen<'_, 'a>) -> Self {
-        let record = seen.record;
-        let source = (record.text(record.source_field()), record.srcport());
-        let destination = (record.text(record.destination_field()), record.dstport());
-        let to_client = seen.judgement.path.is_some_and(|path| !path.client_is_source);
-        let (client, server) = if to_client { (destination, source) } else { (source, destination) };
-        Self { client: client.0, client_port: client.1, server: server.0, server_port: server.1, to_client }
     }
 }
 
@@ -148,7 +97,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    fn of(seen: &Seen<'_, '_>) -> Self {
+    pub(super) fn of(seen: &Seen<'_, '_>) -> Self {
         let record = seen.record;
         Self {
             start: record.millis(Field::Start),
@@ -167,20 +116,27 @@ impl Evidence {
 
 /// One direction of one conversation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Leg {
-    client: Option<String>,
-    client_port: Option<u16>,
-    server: Option<String>,
-    server_port: Option<u16>,
-    protocol: Option<u8>,
-    to_client: bool,
+pub(super) struct Leg {
+    pub(super) client: Option<String>,
+    pub(super) client_port: Option<u16>,
+    pub(super) server: Option<String>,
+    pub(super) server_port: Option<u16>,
+    pub(super) protocol: Option<u8>,
+    pub(super) to_client: bool,
 }
 
 /// Packets and bytes that one interface recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Traffic {
-    packets: u64,
-    bytes: u64,
+pub(super) struct Traffic {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+}
+
+impl Traffic {
+    pub(super) fn add(&mut self, more: Self) {
+        self.packets = self.packets.saturating_add(more.packets);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
 }
 
 /// What is gathered for one key.
@@ -201,7 +157,7 @@ pub struct Tally {
     pub evidence: BTreeSet<Evidence>,
     /// Traffic of each direction of each conversation, by the interface that recorded it.
     #[serde(with = "pairs")]
-    legs: BTreeMap<Leg, BTreeMap<String, Traffic>>,
+    pub(super) legs: BTreeMap<Leg, BTreeMap<String, Traffic>>,
 }
 
 /// JSON has no maps with structured keys: such a map is a list of pairs there.
@@ -243,38 +199,14 @@ impl Tally {
         }
     }
 
-    /// Counts a record; returns by how many bytes, about, the tally grew.
-    pub(super) fn add(&mut self, seen: &Seen<'_, '_>) -> usize {
-        let record = seen.record;
-        self.flows += 1;
-        let start = record.millis(Field::Start);
-        self.first_seen = [self.first_seen, start].into_iter().flatten().min();
-        self.last_seen = [self.last_seen, record.millis(Field::End).or(start)].into_iter().flatten().max();
-        self.raise(seen.judgement.severity, seen.judgement.path.map(|path| path.confidence));
-        let reason = reason_text(seen);
-        if !self.reasons.contains(&reason) {
-            self.reasons.insert(reason);
-        }
-        self.keep(Evidence::of(seen));
-        // an alert without a server is about logs, not about conversations
-        if seen.judgement.path.is_none() {
-            return 0;
-        }
-        let ends = Ends::of(seen);
-        let leg = Leg {
-            client: ends.client.map(str::to_owned),
-            client_port: ends.client_port,
-            server: ends.server.map(str::to_owned),
-            server_port: ends.server_port,
-            protocol: record.protocol(),
-            to_client: ends.to_client,
-        };
-        let value = |field| record.number(field).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
-        let traffic = Traffic { packets: value(Field::Packets), bytes: value(Field::Bytes) };
-        self.add_leg(leg, record.text(Field::InterfaceId).unwrap_or_default(), traffic)
+    /// Spans this time too.
+    pub(super) fn span(&mut self, first: Option<i64>, last: Option<i64>) {
+        self.first_seen = [self.first_seen, first].into_iter().flatten().min();
+        self.last_seen = [self.last_seen, last].into_iter().flatten().max();
     }
 
-    fn raise(&mut self, severity: Severity, confidence: Option<Confidence>) {
+    /// Raises severity and confidence to these, if they are lower.
+    pub(super) fn raise(&mut self, severity: Severity, confidence: Option<Confidence>) {
         if Some(severity) > Severity::from_name(&self.severity) {
             severity.as_str().clone_into(&mut self.severity);
         }
@@ -285,44 +217,38 @@ impl Tally {
         }
     }
 
-    fn keep(&mut self, evidence: Evidence) {
+    /// Whether there is as much evidence as an alert shows.
+    pub(super) fn full(&self) -> bool {
+        self.evidence.len() >= EVIDENCE
+    }
+
+    /// Whether the row of this time and place would be kept.
+    pub(super) fn wants(&self, start: Option<i64>, source: &str, line: i64) -> bool {
+        let before = |last: &Evidence| (start, Some(source), line) <= (last.start, last.source.as_deref(), last.line);
+        !self.full() || self.evidence.last().is_some_and(before)
+    }
+
+    /// Keeps the row, if it is among the earliest.
+    pub(super) fn keep(&mut self, evidence: Evidence) {
         self.evidence.insert(evidence);
         if self.evidence.len() > EVIDENCE {
             self.evidence.pop_last();
         }
     }
 
-    fn add_leg(&mut self, leg: Leg, interface: &str, traffic: Traffic) -> usize {
-        let mut grown = 0;
-        let copies = self.legs.entry(leg).or_insert_with(|| {
-            grown += 400;
-            BTreeMap::new()
-        });
-        let sum = match copies.get_mut(interface) {
-            Some(sum) => sum,
-            None => {
-                grown += 100;
-                copies.entry(interface.to_owned()).or_default()
-            }
-        };
-        sum.packets = sum.packets.saturating_add(traffic.packets);
-        sum.bytes = sum.bytes.saturating_add(traffic.bytes);
-        grown
-    }
-
     /// Adds what was gathered elsewhere for the same key.
     pub fn merge(&mut self, other: Self) {
         self.flows += other.flows;
-        self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
-        self.last_seen = [self.last_seen, other.last_seen].into_iter().flatten().max();
+        self.span(other.first_seen, other.last_seen);
         self.raise(other.severity(), other.confidence());
         self.reasons.extend(other.reasons);
         for evidence in other.evidence {
             self.keep(evidence);
         }
         for (leg, copies) in other.legs {
+            let sums = self.legs.entry(leg).or_default();
             for (interface, traffic) in copies {
-                self.add_leg(leg.clone(), &interface, traffic);
+                sums.entry(interface).or_default().add(traffic);
             }
         }
     }

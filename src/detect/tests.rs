@@ -1,11 +1,13 @@
-//! Detection over whole inputs: any cut of them gives the same findings.
+//! Detection over whole inputs: any cut of them gives the same findings, and the same as counted the plain way.
+
+mod oracle;
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::boundary::{Boundary, Selection, Severity, parse_map};
+use crate::boundary::{Boundary, Judgement, Selection, Severity, parse_map};
 use crate::parse::parse_line;
 use crate::record::{FlowRecord, LogFormat};
 
@@ -47,21 +49,23 @@ fn boundary() -> Boundary {
 
 fn gather(boundary: &Boundary, lines: &[(usize, Line)]) -> BTreeMap<Key, Tally> {
     let format: LogFormat = FORMAT.parse().unwrap();
-    let mut tallies = Tallies::default();
-    for (number, Line(text)) in lines {
-        let mut record = FlowRecord::default();
-        parse_line(text.as_bytes(), &format, &mut record).unwrap();
-        let judgement = boundary.judge(&record);
-        let line = i64::try_from(*number).unwrap();
-        tallies.observe(&Seen {
-            record: &record,
-            judgement: &judgement,
-            boundary: Some(boundary),
-            source: "file:///x",
-            line,
-        });
-    }
+    let rows: Vec<_> = lines
+        .iter()
+        .map(|(number, Line(text))| {
+            let record = record(text, &format);
+            let judgement = boundary.judge(&record);
+            (record, judgement, i64::try_from(*number).unwrap())
+        })
+        .collect();
+    let mut tallies = Tallies::new(Some(boundary));
+    tallies.observe("file:///x", rows.iter().map(|(record, judgement, line)| (record, judgement, *line)));
     tallies.take()
+}
+
+fn record<'a>(line: &'a str, format: &LogFormat) -> FlowRecord<'a> {
+    let mut record = FlowRecord::default();
+    parse_line(line.as_bytes(), format, &mut record).unwrap();
+    record
 }
 
 fn findings(tallies: &BTreeMap<Key, Tally>) -> Vec<Finding> {
@@ -193,5 +197,139 @@ proptest! {
         prop_assert_eq!(&findings(&merged), &whole);
         let digests = |findings: &[Finding]| findings.iter().map(Finding::digest).collect::<Vec<_>>();
         prop_assert_eq!(digests(&findings(&merged)), digests(&whole));
+    }
+}
+
+/// The format of [`any_text`].
+const WIDE: &str = "vpc-id interface-id srcaddr dstaddr pkt-srcaddr pkt-dstaddr srcport dstport protocol packets bytes \
+                    start end action log-status tcp-flags flow-direction";
+
+/// A line of every kind: values missing, addresses of both families in every spelling, other VPCs, heartbeats, gaps.
+fn any_text() -> impl Strategy<Value = String> {
+    let address = || {
+        prop::sample::select(vec![
+            "10.0.1.5",
+            "10.0.1.6",
+            "10.0.2.9",
+            "10.0.2.10",
+            "10.0.3.1",
+            "203.0.113.7",
+            "2001:db8::1",
+            "2001:DB8::1",
+            "2001:db8:0::1",
+            "::ffff:10.0.2.9",
+            "-",
+        ])
+    };
+    let packet = || prop_oneof![4 => Just("-"), 1 => address()];
+    let port = || prop::sample::select(vec!["22", "5432", "40000", "40001", "-"]);
+    let count = || prop::sample::select(vec!["1", "7", "9223372036854775807", "-"]);
+    let time = || prop_oneof![9 => (0..7300i64).prop_map(|s| (HOUR + s).to_string()), 1 => Just("-".to_owned())];
+    let ends =
+        (address(), address(), packet(), packet(), port(), port(), prop::sample::select(vec!["6", "17", "1", "-"]));
+    let places =
+        (prop::sample::select(vec!["vpc-1", "vpc-1", "vpc-2", "-"]), prop::sample::select(vec!["eni-a", "eni-b", "-"]));
+    let words = (
+        prop::sample::select(vec!["ACCEPT", "REJECT"]),
+        prop::sample::select(vec!["0", "2", "18", "4", "-"]),
+        prop::sample::select(vec!["ingress", "egress", "-"]),
+    );
+    let status = prop_oneof![8 => Just("OK"), 1 => Just("NODATA"), 1 => Just("SKIPDATA")];
+    (places, ends, count(), count(), time(), time(), words, status).prop_map(
+        |(
+            (vpc, eni),
+            (src, dst, pkt_src, pkt_dst, srcport, dstport, protocol),
+            packets,
+            bytes,
+            start,
+            end,
+            words,
+            status,
+        )| {
+            let (action, flags, direction) = words;
+            if status != "OK" {
+                return format!("{vpc} {eni} - - - - - - - - - {start} {end} - {status} - -");
+            }
+            format!(
+                "{vpc} {eni} {src} {dst} {pkt_src} {pkt_dst} {srcport} {dstport} {protocol} {packets} {bytes} \
+                 {start} {end} {action} OK {flags} {direction}"
+            )
+        },
+    )
+}
+
+proptest! {
+    /// The compact form is a matter of speed: what comes out of it is what the plain way gives, to the byte.
+    #[test]
+    fn gathered_as_counted_the_plain_way(
+        lines in prop::collection::vec(any_text(), 0..120),
+        objects in 1usize..4,
+        again in any::<bool>(),
+        with_map in any::<bool>(),
+    ) {
+        let map = boundary();
+        let boundary = Some(&map).filter(|_| with_map);
+        let format: LogFormat = WIDE.parse().unwrap();
+        let records: Vec<_> = lines.iter().map(|line| record(line, &format)).collect();
+        let judged: Vec<Option<Judgement>> = records
+            .iter()
+            .map(|record| match boundary {
+                Some(boundary) => Some(boundary.judge(record)),
+                None => Judgement::of_status(record),
+            })
+            .collect();
+        let mut tallies = Tallies::new(boundary);
+        let mut rows = Vec::new();
+        let length = lines.len().div_ceil(objects).max(1);
+        // the same object twice is the same rows of evidence
+        for _ in 0..=usize::from(again) {
+            for (number, (records, judged)) in records.chunks(length).zip(judged.chunks(length)).enumerate() {
+                let source = ["file:///b", "file:///a", "s3://c/d"][number];
+                let batch = records.iter().zip(judged).zip(1..);
+                let judged = batch.clone().filter_map(|((record, judged), line)| Some((record, judged.as_ref()?, line)));
+                tallies.observe(source, judged);
+                rows.extend(batch.map(|((record, _), line)| (record, source, line)));
+            }
+        }
+        let taken = tallies.take();
+        let expected = oracle::tallies(boundary, rows);
+        prop_assert_eq!(&taken, &expected);
+        for (taken, expected) in taken.iter().zip(&expected) {
+            prop_assert_eq!(serde_json::to_string(&taken).unwrap(), serde_json::to_string(&expected).unwrap());
+        }
+        prop_assert_eq!((tallies.weight(), tallies.take().len()), (0, 0));
+    }
+}
+
+/// The bound on memory holds with what is really held: never less than it, and not far above it.
+#[test]
+fn the_weight_is_about_what_is_held() {
+    let boundary = boundary();
+    let probes = |clients: i64, ports: i64, action: &str| -> Vec<(usize, Line)> {
+        (0..clients * ports)
+            .map(|i| {
+                let (client, port) = (i / ports, 30_000 + i % ports);
+                let flow = format!("198.18.{}.{} 10.0.2.9 {port} 5432 6", client / 256, client % 256);
+                (i as usize, line("eni-0123456789abcdef0", &flow, 1, HOUR, action))
+            })
+            .collect()
+    };
+    // one key with many conversations; many keys with one, and with as many rows of evidence as are kept
+    for lines in
+        [probes(5000, 1, "REJECT"), probes(1, 5000, "ACCEPT"), probes(1000, 1, "ACCEPT"), probes(500, 12, "ACCEPT")]
+    {
+        let format: LogFormat = FORMAT.parse().unwrap();
+        let mut tallies = Tallies::new(Some(&boundary));
+        for (number, Line(text)) in &lines {
+            let record = record(text, &format);
+            let judgement = boundary.judge(&record);
+            tallies.observe(
+                "s3://bucket/AWSLogs/123456789012/vpcflowlogs/x.log.gz",
+                [(&record, &judgement, *number as i64)],
+            );
+        }
+        let weight = tallies.weight();
+        let held = oracle::held(&tallies.take());
+        assert!((held..2 * held).contains(&weight), "weight {weight}, held {held}");
     }
 }

@@ -3,7 +3,8 @@
 //! Key: the reason. Window: an hour. Counts: every record with verdict `unmapped` and reason `vpc-not-in-map`.
 
 use super::detector::{Detector, count};
-use super::tally::{Key, Seen, Tally};
+use super::seen::Seen;
+use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
 
 pub(super) struct Unmapped;

@@ -18,7 +18,7 @@ use parquet::file::properties::WriterProperties;
 use super::replay::{ReplayError, ReplayOptions};
 use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::decode::{DecodeOptions, Decoder, Piece};
-use crate::detect::{Seen, Tallies};
+use crate::detect::Tallies;
 use crate::lake::{Conserved, FlowRows, FlowWriter, LakeError, Quarantine, Staged, StateWriter, Store, append_quarantine};
 use crate::parse::Batches;
 use crate::record::{FlowBatch, LineChunk, LogFormat, ParseError};
@@ -195,11 +195,11 @@ struct Worker<'w, 'u, S: Store> {
     number: usize,
     channels: Channels,
     flows: FlowWriter<'u, S>,
-    tallies: Tallies,
+    tallies: Tallies<'u>,
+    /// What the map says of each record of a batch: kept to be filled again.
+    judged: Vec<Option<Judgement>>,
     staged: Vec<Staged>,
     states: usize,
-    /// Of the batch at hand.
-    judgements: Vec<Option<Judgement>>,
     parsed: Conserved,
     verdicts: [u64; Verdict::ALL.len()],
     unjudged: u64,
@@ -214,10 +214,10 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
             number,
             channels,
             flows: FlowWriter::new(context.store, folder, context.properties.clone(), context.options.limits),
-            tallies: Tallies::default(),
+            tallies: Tallies::new(context.boundary),
+            judged: Vec::new(),
             staged: Vec::new(),
             states: 0,
-            judgements: Vec::new(),
             parsed: Conserved::default(),
             verdicts: [0; Verdict::ALL.len()],
             unjudged: 0,
@@ -357,25 +357,25 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
     ) -> Result<(), ReplayError> {
         let boundary = self.shared.context.boundary;
         let source = self.shared.context.objects[object].uri.as_str();
-        self.judgements.clear();
-        self.judgements.extend(batch.records.iter().map(|record| match boundary {
+        self.judged.clear();
+        self.judged.extend(batch.records.iter().map(|record| match boundary {
             Some(boundary) => Some(boundary.judge(record)),
             None => Judgement::of_status(record),
         }));
-        for ((record, line), judgement) in batch.records.iter().zip(&batch.lines).zip(&self.judgements) {
+        let rows = || batch.records.iter().zip(&self.judged).zip(&batch.lines);
+        for ((record, judged), _) in rows() {
             self.parsed.add(record);
-            match judgement {
-                Some(judgement) => {
-                    self.verdicts[judgement.verdict as usize] += 1;
-                    self.tallies.observe(&Seen { record, judgement, boundary, source, line: *line });
-                }
+            match judged {
+                Some(judgement) => self.verdicts[judgement.verdict as usize] += 1,
                 None => self.unjudged += 1,
             }
         }
+        let judged = rows().filter_map(|((record, judged), line)| Some((record, judged.as_ref()?, *line)));
+        self.tallies.observe(source, judged);
         self.flows.push(&FlowRows {
             format,
             records: &batch.records,
-            judgements: &self.judgements,
+            judgements: &self.judged,
             lines: &batch.lines,
             source,
             boundary,

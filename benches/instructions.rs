@@ -1,0 +1,156 @@
+//! One stage of the pipeline on a fixed input, on one thread, for `benches/instructions.py` to count its instructions.
+//!
+//! `instructions STAGE` prepares the stage's input, runs the stage once inside [`measured`], and prints the number of
+//! records. Callgrind counts while that function runs, so preparing costs nothing but time. The input is seeded
+//! traffic of the `artos` map; nothing here depends on time, on the machine or on chance.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
+
+use std::hint::black_box;
+use std::path::Path;
+
+use flowbound::boundary::{Boundary, BoundaryMap, Judgement, Selection, load_map};
+use flowbound::decode::{DecodeOptions, Decoder, Piece};
+use flowbound::detect::Tallies;
+use flowbound::lake::{FileLimits, FlowWriter, LocalStore, Origin, writer_properties};
+use flowbound::parse::Batches;
+use flowbound::record::{FlowBatch, FlowRecord, LineChunk, LogFormat};
+use flowbound::source::file::{TimeSpan, find_inputs};
+use flowbound::synth::{GenerateOptions, generate};
+
+/// Records of the input: enough that what a stage does once does not show.
+const RECORDS: u64 = 1 << 15;
+/// Where the records of a test come from.
+const SOURCE: &str = "s3://bucket/AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/20/log.gz";
+
+/// What callgrind counts.
+#[inline(never)]
+fn measured<T>(stage: impl FnOnce() -> T) -> T {
+    black_box(stage())
+}
+
+fn artos() -> BoundaryMap {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/artos/boundary.toml");
+    load_map(path.to_str().unwrap(), &mut |path| std::fs::read_to_string(path)).unwrap()
+}
+
+/// The log files of ten minutes, gzipped as AWS delivers them, with the fields up to version 2 or 5.
+fn objects(version: u8) -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = GenerateOptions::new(RECORDS);
+    options.minutes = Some(10);
+    if version == 2 {
+        options.format = LogFormat::default();
+    }
+    generate(&artos(), &options, folder.path()).unwrap();
+    let input = folder.path().join("AWSLogs").display().to_string();
+    let found = find_inputs(&[input], TimeSpan::default()).unwrap();
+    found.objects.iter().map(|object| std::fs::read(&object.path).unwrap()).collect()
+}
+
+fn decode(objects: &[Vec<u8>]) -> Vec<LineChunk> {
+    let mut chunks = Vec::new();
+    for object in objects {
+        let mut decoder = Decoder::new(DecodeOptions::default());
+        let mut keep = |piece: Piece| {
+            if let Piece::Lines(chunk) = piece {
+                chunks.push(chunk);
+            }
+        };
+        decoder.push(object, &mut keep).unwrap();
+        decoder.finish(&mut keep).unwrap();
+    }
+    chunks
+}
+
+/// Parses every line, and forgets the records.
+fn parse(chunks: &[LineChunk]) -> u64 {
+    let mut records = 0;
+    for chunk in chunks {
+        let mut batches = Batches::new(chunk);
+        let mut batch = FlowBatch::new(&chunk.format);
+        while batches.next_batch(&mut batch) {
+            records += black_box(&batch.records).len() as u64;
+        }
+    }
+    records
+}
+
+/// The records of one chunk, as the later stages want them.
+struct Parsed<'a> {
+    chunk: &'a LineChunk,
+    records: Vec<FlowRecord<'a>>,
+    judged: Vec<Judgement>,
+}
+
+fn parsed<'a>(chunks: &'a [LineChunk], boundary: &Boundary) -> Vec<Parsed<'a>> {
+    let parse_chunk = |chunk: &'a LineChunk| {
+        let mut batches = Batches::new(chunk);
+        let mut batch = FlowBatch::new(&chunk.format);
+        let mut records = Vec::new();
+        while batches.next_batch(&mut batch) {
+            records.extend(batch.records.iter().cloned());
+        }
+        let judged = records.iter().map(|record| boundary.judge(record)).collect();
+        Parsed { chunk, records, judged }
+    };
+    chunks.iter().map(parse_chunk).collect()
+}
+
+fn judge(input: &[Parsed<'_>], boundary: &Boundary) {
+    for record in input.iter().flat_map(|parsed| &parsed.records) {
+        black_box(boundary.judge(record));
+    }
+}
+
+/// Gathers what the detectors count, and makes of it what a state file holds.
+fn detect(input: &[Parsed<'_>], boundary: &Boundary) {
+    let mut tallies = Tallies::new(Some(boundary));
+    for Parsed { chunk, records, judged } in input {
+        let rows = records.iter().zip(judged).zip(chunk.first_line..);
+        tallies.observe(SOURCE, rows.map(|((record, judgement), line)| (record, judgement, line)));
+    }
+    black_box(tallies.take());
+}
+
+/// Rows into staged Parquet files.
+fn encode(input: &[Parsed<'_>], boundary: &Boundary, lake: &Path) {
+    let store = LocalStore::create(lake).unwrap();
+    let properties = writer_properties(&Origin::default());
+    let mut writer = FlowWriter::new(&store, "_flowbound/staging/flows".to_owned(), properties, FileLimits::default());
+    for Parsed { chunk, records, judged } in input {
+        for ((record, judgement), line) in records.iter().zip(judged).zip(chunk.first_line..) {
+            writer.push(&chunk.format, record, Some(judgement), Some(boundary), (SOURCE, line)).unwrap();
+        }
+    }
+    black_box(writer.finish().unwrap());
+}
+
+fn main() {
+    // cargo adds `--bench`
+    let stage = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    let boundary = Boundary::new(artos(), &Selection::default());
+    match stage.as_str() {
+        "decode" => {
+            let objects = objects(2);
+            measured(|| decode(&objects));
+        }
+        "parse_v2" | "parse_v5" => {
+            let chunks = decode(&objects(if stage == "parse_v2" { 2 } else { 5 }));
+            assert_eq!(measured(|| parse(&chunks)), RECORDS);
+        }
+        "judge" | "detect" | "encode" => {
+            let chunks = decode(&objects(5));
+            let input = parsed(&chunks, &boundary);
+            let lake = tempfile::tempdir().unwrap();
+            match stage.as_str() {
+                "judge" => measured(|| judge(&input, &boundary)),
+                "detect" => measured(|| detect(&input, &boundary)),
+                _ => measured(|| encode(&input, &boundary, lake.path())),
+            }
+        }
+        // `cargo bench` runs every bench: without a stage there is nothing to do
+        _ => return,
+    }
+    println!("{RECORDS}");
+}

@@ -1,0 +1,315 @@
+//! What one worker gathers: tallies in a compact form, made for many records a second.
+//!
+//! In an incident every second record may belong to an alert, so what is done for each of them has to be little. Here
+//! a record's key and the leg of its conversation are a few numbers: ids of the map, IPv4 addresses as they are, other
+//! texts by their number in [`Texts`]. Both are looked up in hash maps; the rest is addition. Text is made where
+//! something is seen for the first time (a key, a reason, a row among the earliest ten), and of all legs in
+//! [`Tallies::take`], which gives the form that merges and is stored.
+//!
+//! Two compact keys may stand for one [`Key`] (grants whose ids differ and whose text is the same); never one for two.
+//! `take` merges such tallies: that is what tallies are for.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::DETECTORS;
+use super::detector::Detector;
+use super::seen::{End, Ends, Seen};
+use super::tally::{Evidence, Key, Leg, Tally, Traffic};
+use super::window::Window;
+use crate::boundary::{Boundary, Confidence, Credit, Judgement, Reason, Severity, ZoneId};
+use crate::record::{Field, FlowRecord};
+
+/// Bytes of a key with an empty tally once it is taken, about: most are the first nodes of its sets and maps.
+const KEY_BYTES: usize = 4096;
+/// Bytes of a row of evidence, about, beside the name of its source.
+const EVIDENCE_BYTES: usize = 200;
+/// Bytes of the traffic of a leg that one interface recorded, about, compact and taken together.
+const LEG_BYTES: usize = 800;
+/// Bytes of a text, about, beside its own.
+const TEXT_BYTES: usize = 64;
+
+/// What one worker has gathered under one map and not yet handed on.
+#[derive(Debug)]
+pub struct Tallies<'b> {
+    boundary: Option<&'b Boundary>,
+    /// The verdicts that a detector counts, as bits.
+    counted: u32,
+    texts: Texts,
+    places: FxHashMap<CompactKey, u32>,
+    gathered: Vec<Gathered>,
+    legs: FxHashMap<CompactLeg, Traffic>,
+    weight: usize,
+}
+
+/// What makes two records part of the same alert: see [`Key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct CompactKey {
+    window: Window,
+    cause: Cause,
+    client: Option<Address>,
+    server: Option<Address>,
+    client_zone: Option<ZoneId>,
+    server_zone: Option<ZoneId>,
+    server_port: Option<u16>,
+    protocol: Option<u8>,
+    detector: u8,
+}
+
+/// The rule, or the reason where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Cause {
+    Rule(Credit),
+    Reason(Reason),
+}
+
+/// An address as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Address {
+    /// Can be written in one way only.
+    V4(Ipv4Addr),
+    /// Number of its text.
+    Written(u32),
+}
+
+/// One direction of one conversation as one interface recorded it. Server, port and protocol are those of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct CompactLeg {
+    /// Place in `gathered`.
+    tally: u32,
+    client: Option<Address>,
+    client_port: Option<u16>,
+    to_client: bool,
+    /// Number of the interface's id.
+    interface: u32,
+}
+
+/// A tally without its legs, and what of it is compact.
+#[derive(Debug)]
+struct Gathered {
+    key: Key,
+    tally: Tally,
+    severity: Severity,
+    confidence: Option<Confidence>,
+    reasons: Vec<Reason>,
+}
+
+impl<'b> Tallies<'b> {
+    /// Nothing yet. Without a map only NODATA and SKIPDATA have a judgement.
+    pub fn new(boundary: Option<&'b Boundary>) -> Self {
+        Self {
+            boundary,
+            counted: DETECTORS.iter().fold(0, |bits, detector| bits | 1 << detector.verdict() as u32),
+            texts: Texts::default(),
+            places: FxHashMap::default(),
+            gathered: Vec::new(),
+            legs: FxHashMap::default(),
+            weight: 0,
+        }
+    }
+
+    /// Looks at records of one object, each with its judgement by the map and its line.
+    pub fn observe<'r, 'a: 'r>(
+        &mut self,
+        source: &str,
+        rows: impl IntoIterator<Item = (&'r FlowRecord<'a>, &'r Judgement, i64)>,
+    ) {
+        for (record, judgement, line) in rows {
+            if self.counted & (1 << judgement.verdict as u32) == 0 {
+                continue;
+            }
+            let seen = Seen { record, judgement, boundary: self.boundary, source, line };
+            for (number, detector) in DETECTORS.iter().enumerate() {
+                if detector.verdict() == judgement.verdict && detector.counts(&seen) {
+                    self.count(&seen, number as u8, *detector);
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, seen: &Seen<'_, '_>, number: u8, detector: &dyn Detector) {
+        let ends = seen.ends();
+        let client = self.address(ends.client);
+        let place = self.place(seen, &ends, client, number, detector);
+        let Some(gathered) = self.gathered.get_mut(place as usize) else { return };
+        self.weight += gathered.add(seen);
+        // an alert without a server is about logs, not about conversations
+        if seen.judgement.path.is_none() {
+            return;
+        }
+        let interface = self.number(seen.record.text(Field::InterfaceId).unwrap_or_default());
+        let leg =
+            CompactLeg { tally: place, client, client_port: ends.client.port, to_client: ends.to_client, interface };
+        let value = |field| seen.record.number(field).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+        let traffic = Traffic { packets: value(Field::Packets), bytes: value(Field::Bytes) };
+        let weight = &mut self.weight;
+        let sum = self.legs.entry(leg).or_insert_with(|| {
+            *weight += LEG_BYTES;
+            Traffic::default()
+        });
+        sum.add(traffic);
+    }
+
+    /// Where the record is gathered.
+    fn place(
+        &mut self,
+        seen: &Seen<'_, '_>,
+        ends: &Ends<'_>,
+        client: Option<Address>,
+        number: u8,
+        detector: &dyn Detector,
+    ) -> u32 {
+        let placed = seen.judgement.path.is_some();
+        let by_client = placed && detector.by_client();
+        let zones = seen.judgement.zones.filter(|_| placed && seen.boundary.is_some());
+        let key = CompactKey {
+            window: Window::of(seen.time()),
+            cause: match seen.rule() {
+                Some(_) => Cause::Rule(seen.judgement.credit),
+                None => Cause::Reason(seen.judgement.reason),
+            },
+            client: client.filter(|_| by_client),
+            server: self.address(ends.server).filter(|_| placed),
+            client_zone: zones.map(|(client, _)| client).filter(|_| by_client),
+            server_zone: zones.map(|(_, server)| server),
+            server_port: ends.server.port.filter(|_| placed),
+            protocol: seen.record.protocol().filter(|_| placed),
+            detector: number,
+        };
+        let next = self.gathered.len() as u32;
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.weight += KEY_BYTES;
+            self.gathered.push(Gathered {
+                key: Key::of(seen, detector),
+                tally: Tally::new(detector.verdict()),
+                severity: Severity::Info,
+                confidence: None,
+                reasons: Vec::new(),
+            });
+        }
+        place
+    }
+
+    fn address(&mut self, end: End<'_>) -> Option<Address> {
+        Some(match end.address? {
+            IpAddr::V4(address) => Address::V4(address),
+            IpAddr::V6(_) => Address::Written(self.number(end.written?)),
+        })
+    }
+
+    fn number(&mut self, text: &str) -> u32 {
+        let (number, new) = self.texts.number(text);
+        if new {
+            self.weight += text.len() + TEXT_BYTES;
+        }
+        number
+    }
+
+    /// Bytes that the tallies come to when they are taken, about: above a bound the worker hands them on. Until then
+    /// they are fewer, but a bound is for the largest moment.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// What was gathered, in the order of the keys; starts anew.
+    pub fn take(&mut self) -> BTreeMap<Key, Tally> {
+        let Self { texts, gathered, legs, .. } = std::mem::replace(self, Self::new(self.boundary));
+        let mut gathered = gathered;
+        let mut legs: Vec<(CompactLeg, Traffic)> = legs.into_iter().collect();
+        legs.sort_unstable_by_key(|(leg, _)| *leg);
+        for legs in legs.chunk_by(|(one, _), (other, _)| one.tally == other.tally) {
+            let Some(gathered) = legs.first().and_then(|(leg, _)| gathered.get_mut(leg.tally as usize)) else {
+                continue;
+            };
+            gathered.tally.legs = legs
+                .chunk_by(|(one, _), (other, _)| CompactLeg { interface: other.interface, ..*one } == *other)
+                .filter_map(|copies| {
+                    let (leg, _) = copies.first()?;
+                    let of_interface = |(leg, traffic): &(CompactLeg, Traffic)| (texts.text(leg.interface), *traffic);
+                    Some((leg.expand(&gathered.key, &texts), copies.iter().map(of_interface).collect()))
+                })
+                .collect();
+        }
+        let mut taken = BTreeMap::new();
+        for Gathered { key, mut tally, severity, confidence, .. } in gathered {
+            tally.raise(severity, confidence);
+            match taken.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(tally);
+                }
+                Entry::Occupied(entry) => entry.into_mut().merge(tally),
+            }
+        }
+        taken
+    }
+}
+
+impl CompactLeg {
+    fn expand(&self, key: &Key, texts: &Texts) -> Leg {
+        Leg {
+            client: self.client.map(|address| match address {
+                Address::V4(address) => address.to_string(),
+                Address::Written(number) => texts.text(number),
+            }),
+            client_port: self.client_port,
+            server: key.server_addr.clone(),
+            server_port: key.server_port,
+            protocol: key.protocol,
+            to_client: self.to_client,
+        }
+    }
+}
+
+impl Gathered {
+    /// Counts a record; returns by how many bytes, about, the tally grew.
+    fn add(&mut self, seen: &Seen<'_, '_>) -> usize {
+        let judgement = seen.judgement;
+        let start = seen.record.millis(Field::Start);
+        self.tally.flows += 1;
+        self.tally.span(start, seen.record.millis(Field::End).or(start));
+        self.severity = self.severity.max(judgement.severity);
+        // the order of Confidence is from the best down
+        let confidence = judgement.path.map(|path| path.confidence);
+        self.confidence = [self.confidence, confidence].into_iter().flatten().min();
+        if !self.reasons.contains(&judgement.reason) {
+            self.reasons.push(judgement.reason);
+            self.tally.reasons.insert(seen.reason());
+        }
+        if !self.tally.wants(start, seen.source, seen.line) {
+            return 0;
+        }
+        let grown = if self.tally.full() { 0 } else { EVIDENCE_BYTES + seen.source.len() };
+        self.tally.keep(Evidence::of(seen));
+        grown
+    }
+}
+
+/// Texts by number.
+#[derive(Debug, Default)]
+struct Texts {
+    numbers: FxHashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+}
+
+impl Texts {
+    /// The text's number, and whether it is new.
+    fn number(&mut self, text: &str) -> (u32, bool) {
+        if let Some(number) = self.numbers.get(text) {
+            return (*number, false);
+        }
+        let number = self.texts.len() as u32;
+        let text: Arc<str> = text.into();
+        self.texts.push(text.clone());
+        self.numbers.insert(text, number);
+        (number, true)
+    }
+
+    fn text(&self, number: u32) -> String {
+        self.texts.get(number as usize).map(|text| str::to_owned(text)).unwrap_or_default()
+    }
+}
