@@ -12,7 +12,7 @@ use std::path::Path;
 use flowbound::boundary::{Boundary, BoundaryMap, Judgement, Selection, load_map};
 use flowbound::decode::{DecodeOptions, Decoder, Piece};
 use flowbound::detect::Tallies;
-use flowbound::lake::{FileLimits, FlowWriter, LocalStore, Origin, writer_properties};
+use flowbound::lake::{FileLimits, FlowRows, FlowWriter, LocalStore, Origin, writer_properties};
 use flowbound::parse::Batches;
 use flowbound::record::{FlowBatch, FlowRecord, LineChunk, LogFormat};
 use flowbound::source::file::{TimeSpan, find_inputs};
@@ -80,7 +80,7 @@ fn parse(chunks: &[LineChunk]) -> u64 {
 struct Parsed<'a> {
     chunk: &'a LineChunk,
     records: Vec<FlowRecord<'a>>,
-    judged: Vec<Judgement>,
+    judged: Vec<Option<Judgement>>,
 }
 
 fn parsed<'a>(chunks: &'a [LineChunk], boundary: &Boundary) -> Vec<Parsed<'a>> {
@@ -91,7 +91,7 @@ fn parsed<'a>(chunks: &'a [LineChunk], boundary: &Boundary) -> Vec<Parsed<'a>> {
         while batches.next_batch(&mut batch) {
             records.extend(batch.records.iter().cloned());
         }
-        let judged = records.iter().map(|record| boundary.judge(record)).collect();
+        let judged = records.iter().map(|record| Some(boundary.judge(record))).collect();
         Parsed { chunk, records, judged }
     };
     chunks.iter().map(parse_chunk).collect()
@@ -108,7 +108,7 @@ fn detect(input: &[Parsed<'_>], boundary: &Boundary) {
     let mut tallies = Tallies::new(Some(boundary));
     for Parsed { chunk, records, judged } in input {
         let rows = records.iter().zip(judged).zip(chunk.first_line..);
-        tallies.observe(SOURCE, rows.map(|((record, judgement), line)| (record, judgement, line)));
+        tallies.observe(SOURCE, rows.filter_map(|((record, judged), line)| Some((record, judged.as_ref()?, line))));
     }
     black_box(tallies.take());
 }
@@ -119,9 +119,16 @@ fn encode(input: &[Parsed<'_>], boundary: &Boundary, lake: &Path) {
     let properties = writer_properties(&Origin::default());
     let mut writer = FlowWriter::new(&store, "_flowbound/staging/flows".to_owned(), properties, FileLimits::default());
     for Parsed { chunk, records, judged } in input {
-        for ((record, judgement), line) in records.iter().zip(judged).zip(chunk.first_line..) {
-            writer.push(&chunk.format, record, Some(judgement), Some(boundary), (SOURCE, line)).unwrap();
-        }
+        let lines: Vec<i64> = (chunk.first_line..).take(records.len()).collect();
+        let rows = FlowRows {
+            format: &chunk.format,
+            records,
+            judgements: judged,
+            lines: &lines,
+            source: SOURCE,
+            boundary: Some(boundary),
+        };
+        writer.push(&rows).unwrap();
     }
     black_box(writer.finish().unwrap());
 }

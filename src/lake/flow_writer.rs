@@ -115,16 +115,21 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         Ok(())
     }
 
-    fn push_hour(&mut self, hour: Hour, rows: &FlowRows<'_, '_>, which: &[u32]) -> Result<(), LakeError> {
+    fn push_hour(&mut self, hour: Hour, rows: &FlowRows<'_, '_>, mut which: &[u32]) -> Result<(), LakeError> {
         self.rows += which.len() as u64;
-        let Some(slot) = self.slot(hour)? else {
-            return self.push_overflow(hour, rows, which);
-        };
-        let open = &mut self.open[slot];
-        open.used = self.rows;
-        open.file.push(rows, which).map_err(parquet_error(&open.path))?;
-        if self.full(&self.open[slot].file) {
-            self.close(slot)?;
+        while !which.is_empty() {
+            let Some(slot) = self.slot(hour)? else {
+                return self.push_overflow(hour, rows, which);
+            };
+            let open = &mut self.open[slot];
+            open.used = self.rows;
+            let room = usize::try_from(self.limits.rows.saturating_sub(open.file.rows()).max(1)).unwrap_or(usize::MAX);
+            let (now, later) = which.split_at(room.min(which.len()));
+            open.file.push(rows, now).map_err(parquet_error(&open.path))?;
+            which = later;
+            if self.full(&self.open[slot].file) {
+                self.close(slot)?;
+            }
         }
         self.close_passed()
     }

@@ -65,6 +65,7 @@ pub(super) struct PageWriter<W: Write + Send> {
     compressor: Compressor,
     group_rows: usize,
     most_group_rows: usize,
+    size: usize,
 }
 
 impl<W: Write + Send> PageWriter<W> {
@@ -94,7 +95,7 @@ impl<W: Write + Send> PageWriter<W> {
             });
         }
         let compressor = Compressor::new(compression)?;
-        Ok(Self { file, stock, columns, summed: Vec::new(), compressor, group_rows: 0, most_group_rows })
+        Ok(Self { file, stock, columns, summed: Vec::new(), compressor, group_rows: 0, most_group_rows, size: 0 })
     }
 
     /// Has the values of these columns summed up: see [`Column::take_sum`].
@@ -148,6 +149,7 @@ impl<W: Write + Send> PageWriter<W> {
             if self.group_rows >= self.most_group_rows || self.memory() + held > ROW_GROUP_BYTES {
                 self.close_group()?;
             }
+            self.size = self.file.bytes_written() + self.memory();
         }
         Ok(())
     }
@@ -209,9 +211,9 @@ impl<W: Write + Send> PageWriter<W> {
         self.columns.iter().map(memory).sum()
     }
 
-    /// Bytes written and held.
+    /// Bytes written and held, as of the last page.
     pub(super) fn size(&self) -> usize {
-        self.file.bytes_written() + self.memory()
+        self.size
     }
 
     /// Writes the rows that are left; how many the row groups' metadata count. The sums are complete then.
