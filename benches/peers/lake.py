@@ -28,7 +28,8 @@ QUERIES = {
     "top talkers": "SELECT srcaddr, sum(bytes) AS sum FROM flows GROUP BY ALL ORDER BY sum DESC, srcaddr LIMIT 10",
     "a quarter of an hour": "SELECT count(*), sum(bytes) FROM flows "
     "WHERE start >= TIMESTAMP '2026-11-20 06:00' AND start < TIMESTAMP '2026-11-20 06:15'",
-    "breaches": "SELECT * FROM flows WHERE verdict = 'breach' ORDER BY ALL LIMIT 100",
+    "breaches": "SELECT start, client_addr, server_addr, server_port, reason, source, line FROM flows "
+    "WHERE verdict = 'breach' ORDER BY start, source, line LIMIT 100",
 }
 
 
@@ -82,7 +83,7 @@ def size(duck, lake, out):
 
 def read(duck, rounds, lake, stock):
     addresses = {
-        "rare": "SELECT srcaddr FROM {} GROUP BY ALL HAVING count(*) = 1 ORDER BY hash(srcaddr) LIMIT 1",
+        "rare": "SELECT srcaddr FROM {} GROUP BY ALL HAVING count(*) = 1 ORDER BY srcaddr LIMIT 1",
         "busy": "SELECT dstaddr FROM {} GROUP BY ALL ORDER BY count(*) DESC, dstaddr LIMIT 1",
     }
     addresses = {name: duck.execute(query.format(flows(lake))).fetchone()[0] for name, query in addresses.items()}

@@ -20,8 +20,8 @@ read = (
     f"read_csv('{logs}', delim = ' ', header = true, auto_detect = false, quote = '', escape = '', nullstr = '-', "
     f"columns = {{{types}}})"
 )
-duck.execute("CREATE TABLE rules (key UBIGINT)")
-duck.executemany("INSERT INTO rules VALUES (?)", [(key,) for key in rule_keys(boundary)])
+keys = ", ".join(f"({key})" for key in rule_keys(boundary))
+duck.execute(f"CREATE TABLE rules AS SELECT key::UBIGINT AS key FROM (VALUES {keys}) rules (key)")
 
 
 def number(address):
@@ -49,8 +49,8 @@ def tree(value, zones):
 
 
 if shape == "dict":
-    duck.execute("CREATE TABLE ranges (first UINTEGER, zone UTINYINT)")
-    duck.executemany("INSERT INTO ranges VALUES (?, ?)", ranges(boundary))
+    values = ", ".join(map(str, ranges(boundary)))
+    duck.execute(f"CREATE TABLE ranges AS SELECT * FROM (VALUES {values}) ranges (first, zone)")
     duck.execute(f"CREATE TEMP TABLE logs AS SELECT * FROM {read}")
     duck.execute(f"""
         CREATE TEMP TABLE zones AS
