@@ -103,7 +103,7 @@ def parse(options):
     for version in ("v2", "v5"):
         data = dataset(version, 1_000_000 if version == "v2" else 500_000)
         log = sorted((data / "logs").iterdir())[0]
-        times = answer(TOOLS / "parse", options.rounds, 20_000 if options.quick else 200_000, log)
+        times = answer(TOOLS / "parse", options.rounds, 100_000 if options.quick else 200_000, log)
         ours, theirs = statistics.median(times["flowbound"]), statistics.median(times["vrl"])
         ratios = [ours / theirs for ours, theirs in zip(times["flowbound"], times["vrl"])]
         what = f"{version} parsing, CPU time / VRL ({ours:.0f} / {theirs:.0f} ns a record)"

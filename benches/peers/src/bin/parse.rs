@@ -1,8 +1,8 @@
 //! Parsing alone, one thread: flowbound's parser and VRL's `parse_aws_vpc_flow_log` on the same lines in memory.
 //!
 //! `parse ROUNDS LINES FILE.log.gz` prints the nanoseconds of CPU time per record, by system and round, as JSON. The
-//! two take turns, and must find the same records and the same sum of bytes. VRL is given each line as a value that
-//! shares the buffer, without an event around it.
+//! two take turns, and must find the same records and the same sum of bytes. VRL is given each line as an event of one
+//! field, which shares the buffer.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -13,10 +13,13 @@ use flate2::read::MultiGzDecoder;
 use flowbound::parse::Batches;
 use flowbound::record::{Field, FlowBatch, LineChunk, LogFormat};
 use vrl::compiler::{Program, TargetValue, TimeZone, runtime::Runtime};
-use vrl::value::{Secrets, Value};
+use vrl::value::{ObjectMap, Secrets, Value};
 
 /// Bytes of a chunk: what the caches hold.
 const CHUNK: usize = 256 << 10;
+
+/// Times that a round parses the lines: some kernels count CPU time in steps of four milliseconds.
+const PASSES: u64 = 5;
 
 /// Records and the sum of their bytes.
 type Sums = (u64, u64);
@@ -48,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .collect();
     let theirs: Vec<bytes::Bytes> = chunks.into_iter().map(bytes::Bytes::from).collect();
-    let source = format!("parse_aws_vpc_flow_log!(., \"{}\")", header.trim().replace('-', "_"));
+    let source = format!("parse_aws_vpc_flow_log!(.message, \"{}\")", header.trim().replace('-', "_"));
     let program = vrl::compiler::compile(&source, &vrl::stdlib::all())
         .map_err(|problems| format!("VRL does not compile: {problems:?}"))?
         .program;
@@ -88,7 +91,7 @@ fn vrl(program: &Program, chunks: &[bytes::Bytes]) -> Result<Sums, Box<dyn Error
         let mut at = 0;
         for end in memchr::memchr_iter(b'\n', chunk) {
             let mut target = TargetValue {
-                value: Value::Bytes(chunk.slice(at..end)),
+                value: Value::Object(ObjectMap::from([("message".into(), Value::Bytes(chunk.slice(at..end)))])),
                 metadata: Value::Object(Default::default()),
                 secrets: Secrets::default(),
             };
@@ -101,11 +104,14 @@ fn vrl(program: &Program, chunks: &[bytes::Bytes]) -> Result<Sums, Box<dyn Error
     Ok(sums)
 }
 
-/// Nanoseconds of this thread's CPU time, and the work's answer.
-fn timed(work: impl FnOnce() -> Result<Sums, Box<dyn Error>>) -> Result<(f64, Sums), Box<dyn Error>> {
+/// Nanoseconds of this thread's CPU time for one pass, and the work's answer.
+fn timed(work: impl Fn() -> Result<Sums, Box<dyn Error>>) -> Result<(f64, Sums), Box<dyn Error>> {
     let before = cpu_time()?;
-    let sums = work()?;
-    Ok((cpu_time()? - before, sums))
+    let mut sums = (0, 0);
+    for _ in 0..PASSES {
+        sums = work()?;
+    }
+    Ok(((cpu_time()? - before) / PASSES as f64, sums))
 }
 
 fn cpu_time() -> Result<f64, Box<dyn Error>> {
