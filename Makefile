@@ -1,10 +1,12 @@
 # `make test` runs everything; the other targets are its parts, and what takes longer.
 .POSIX:
-.PHONY: test check deny audit rust duckdb bench instructions instructions-update fuzz golden clean
+.PHONY: test check deny audit rust duckdb bench instructions instructions-update bench-peers fuzz golden clean
 
 PYTHON ?= python3
 VENV = .venv
 FUZZ_MINUTES ?= 5
+PEERS_VENV = target/bench-peers/venv
+PEERS ?=
 
 test: rust duckdb
 
@@ -43,6 +45,16 @@ instructions:
 
 instructions-update:
 	$(PYTHON) benches/instructions.py --update
+
+# DuckDB, Polars, chDB and VRL on the same logs; docs/performance.md gets the table. PEERS=--quick for a tenth of the
+# records, PEERS=--long for more, or words of benches/peers/README.md. Needs a quiet machine.
+bench-peers: $(PEERS_VENV)/installed
+	$(PEERS_VENV)/bin/python benches/peers/bench.py $(PEERS)
+
+$(PEERS_VENV)/installed: benches/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/pip install --quiet --disable-pip-version-check -r benches/peers/requirements.txt
+	touch $@
 
 # Needs `cargo install cargo-fuzz`, a C++ compiler, and a nightly Rust (or RUSTC_BOOTSTRAP=1 with the stable one).
 # What is found new lies in fuzz/corpus, the seeds in testdata/fuzz; FUZZ_MINUTES says for how long each target runs.
