@@ -25,26 +25,26 @@ def files(tmp_path_factory):
     return [(own, own.with_name(own.name.replace(".own.", ".stock."))) for own in ours]
 
 
+def ask(query, *values):
+    with duckdb.connect() as connection:
+        return connection.execute(query, values).fetchall()
+
+
 def test_duckdb_reads_the_same(files):
     for own, stock in files:
-        counts = [duckdb.sql(f"SELECT count(*) FROM '{file}'").fetchone() for file in (own, stock)]
-        assert counts[0] == counts[1], own.name
+        assert ask(f"SELECT count(*) FROM '{own}'") == ask(f"SELECT count(*) FROM '{stock}'"), own.name
         for one, other in ((own, stock), (stock, own)):
-            rows = duckdb.sql(f"SELECT * FROM '{one}' EXCEPT ALL SELECT * FROM '{other}'").fetchall()
-            assert rows == [], own.name
+            assert ask(f"SELECT * FROM '{one}' EXCEPT ALL SELECT * FROM '{other}'") == [], own.name
 
 
 def test_duckdb_skips_by_our_bounds(files):
     """A filter uses the bounds in the metadata: with wrong ones rows would be missing."""
     for own, stock in files:
-        columns = duckdb.sql(f"DESCRIBE SELECT * FROM '{own}'").fetchall()
-        for column in (name for name, kind, *_ in columns if not kind.startswith("MAP")):
-            probes = duckdb.sql(f"SELECT DISTINCT {column} FROM '{stock}' WHERE {column} IS NOT NULL LIMIT 20").fetchall()
+        columns = [name for name, kind, *_ in ask(f"DESCRIBE SELECT * FROM '{own}'") if not kind.startswith("MAP")]
+        for column in columns:
+            probes = ask(f"SELECT DISTINCT {column} FROM '{stock}' WHERE {column} IS NOT NULL LIMIT 20")
             for (value,) in probes:
-                found = [
-                    duckdb.execute(f"SELECT count(*) FROM '{file}' WHERE {column} = $1", [value]).fetchone()
-                    for file in (own, stock)
-                ]
+                found = [ask(f"SELECT count(*) FROM '{file}' WHERE {column} = $1", value) for file in (own, stock)]
                 assert found[0] == found[1], (own.name, column, value)
 
 
