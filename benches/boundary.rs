@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
 
+#[path = "common/seeded.rs"]
+mod seeded;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,25 +17,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flowbound::boundary::model::VpcId;
 use flowbound::boundary::{Boundary, BoundaryMap, Selection, parse_map};
 use flowbound::record::{Action, Field, FlowRecord};
+use seeded::Seeded;
 
 /// Records of one measurement: more than a branch predictor can learn by heart.
 const RECORDS: usize = 4096;
 
 /// Server ports that the rules of the maps are about.
 const PORTS: [u16; 8] = [22, 53, 80, 443, 5432, 6379, 8443, 9092];
-
-/// Seeded numbers (SplitMix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
 
 /// How large a map is.
 struct Size {

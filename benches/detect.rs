@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
 
+#[path = "common/seeded.rs"]
+mod seeded;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use flowbound::boundary::{Boundary, Judgement, Selection, Verdict, parse_map};
 use flowbound::detect::Tallies;
 use flowbound::parse::parse_line;
 use flowbound::record::{FlowRecord, LogFormat};
+use seeded::Seeded;
 
 const RECORDS: u64 = 1 << 16;
 /// Sources of an incident.
@@ -43,19 +47,6 @@ from = ["app"]
 to = ["db"]
 service = ["postgresql"]
 "#;
-
-/// Seeded numbers (SplitMix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
 
 /// Traffic of the application with its database, of which `hostile` in a thousand records come from somewhere else
 /// and are treated so.

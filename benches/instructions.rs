@@ -6,17 +6,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
 
+#[path = "common/logs.rs"]
+mod logs;
+
 use std::hint::black_box;
 use std::path::Path;
 
-use flowbound::boundary::{Boundary, BoundaryMap, Judgement, Selection, load_map};
-use flowbound::decode::{DecodeOptions, Decoder, Piece};
+use flowbound::boundary::{Boundary, Judgement, Selection};
 use flowbound::detect::Tallies;
 use flowbound::lake::{FileLimits, FlowRows, FlowWriter, LocalStore, Origin, writer_properties};
 use flowbound::parse::Batches;
-use flowbound::record::{FlowBatch, FlowRecord, LineChunk, LogFormat};
-use flowbound::source::file::{TimeSpan, find_inputs};
-use flowbound::synth::{GenerateOptions, generate};
+use flowbound::record::{FlowBatch, FlowRecord, LineChunk};
 
 /// Records of the input: enough that what a stage does once does not show.
 const RECORDS: u64 = 1 << 15;
@@ -29,38 +29,10 @@ fn measured<T>(stage: impl FnOnce() -> T) -> T {
     black_box(stage())
 }
 
-fn artos() -> BoundaryMap {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/artos/boundary.toml");
-    load_map(path.to_str().unwrap(), &mut |path| std::fs::read_to_string(path)).unwrap()
-}
-
-/// The log files of ten minutes, gzipped as AWS delivers them, with the fields up to version 2 or 5.
+/// The log files of ten minutes.
 fn objects(version: u8) -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
-    let mut options = GenerateOptions::new(RECORDS);
-    options.minutes = Some(10);
-    if version == 2 {
-        options.format = LogFormat::default();
-    }
-    generate(&artos(), &options, folder.path()).unwrap();
-    let input = folder.path().join("AWSLogs").display().to_string();
-    let found = find_inputs(&[input], TimeSpan::default()).unwrap();
-    found.objects.iter().map(|object| std::fs::read(&object.path).unwrap()).collect()
-}
-
-fn decode(objects: &[Vec<u8>]) -> Vec<LineChunk> {
-    let mut chunks = Vec::new();
-    for object in objects {
-        let mut decoder = Decoder::new(DecodeOptions::default());
-        let mut keep = |piece: Piece| {
-            if let Piece::Lines(chunk) = piece {
-                chunks.push(chunk);
-            }
-        };
-        decoder.push(object, &mut keep).unwrap();
-        decoder.finish(&mut keep).unwrap();
-    }
-    chunks
+    logs::read(&logs::objects(folder.path(), version, RECORDS, Some(10)))
 }
 
 /// Parses every line, and forgets the records.
@@ -136,18 +108,18 @@ fn encode(input: &[Parsed<'_>], boundary: &Boundary, lake: &Path) {
 fn main() {
     // cargo adds `--bench`
     let stage = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    let boundary = Boundary::new(artos(), &Selection::default());
+    let boundary = Boundary::new(logs::artos(), &Selection::default());
     match stage.as_str() {
         "decode" => {
             let objects = objects(2);
-            measured(|| decode(&objects));
+            measured(|| logs::decode(&objects));
         }
         "parse_v2" | "parse_v5" => {
-            let chunks = decode(&objects(if stage == "parse_v2" { 2 } else { 5 }));
+            let chunks = logs::decode(&objects(if stage == "parse_v2" { 2 } else { 5 }));
             assert_eq!(measured(|| parse(&chunks)), RECORDS);
         }
         "judge" | "detect" | "encode" => {
-            let chunks = decode(&objects(5));
+            let chunks = logs::decode(&objects(5));
             let input = parsed(&chunks, &boundary);
             let lake = tempfile::tempdir().unwrap();
             match stage.as_str() {

@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
 
+#[path = "common/seeded.rs"]
+mod seeded;
+
 use std::hint::black_box;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -14,22 +17,10 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 use flowbound::decode::{DecodeOptions, Decoder, Piece};
 use flowbound::parse::Batches;
 use flowbound::record::{Field, FieldType, FlowBatch, LineChunk, LogFormat};
+use seeded::Seeded;
 
 /// Lines of one object and of one chunk.
 const RECORDS: usize = 8192;
-
-/// Seeded numbers (SplitMix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
 
 /// A value of the length and the variety that the field has in real logs.
 fn value(field: Field, seeded: &mut Seeded) -> String {

@@ -19,7 +19,9 @@ use super::replay::{ReplayError, ReplayOptions};
 use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::decode::{DecodeOptions, Decoder, Piece};
 use crate::detect::Tallies;
-use crate::lake::{Conserved, FlowRows, FlowWriter, LakeError, Quarantine, Staged, StateWriter, Store, append_quarantine};
+use crate::lake::{
+    Conserved, FlowRows, FlowWriter, LakeError, Quarantine, Staged, StateWriter, Store, append_quarantine,
+};
 use crate::parse::Batches;
 use crate::record::{FlowBatch, LineChunk, LogFormat, ParseError};
 use crate::source::file::InputObject;
@@ -349,12 +351,7 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
         if self.tallies.weight() > TALLY_BYTES { self.hand_on() } else { Ok(()) }
     }
 
-    fn keep(
-        &mut self,
-        object: usize,
-        format: &LogFormat,
-        batch: &FlowBatch<'_>,
-    ) -> Result<(), ReplayError> {
+    fn keep(&mut self, object: usize, format: &LogFormat, batch: &FlowBatch<'_>) -> Result<(), ReplayError> {
         let boundary = self.shared.context.boundary;
         let source = self.shared.context.objects[object].uri.as_str();
         self.judged.clear();

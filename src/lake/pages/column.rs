@@ -260,7 +260,6 @@ impl Column {
                 encodings.push(page.encoding);
             }
         }
-        drop(pages);
         let bytes = Bytes::from(out.into_inner()?);
         let metadata = ColumnChunkMetaData::builder(self.leaf.clone())
             .set_compression(compressor.compression())
@@ -369,13 +368,11 @@ fn upper_bound(text: &[u8]) -> Option<ByteArray> {
     }
     let mut bound = text.get(..STATISTICS_BYTES)?.to_vec();
     loop {
-        match bound.pop()? {
-            // the next character of ASCII; others are left out
-            byte @ ..0x7e => {
-                bound.push(byte + 1);
-                return Some(bound.into());
-            }
-            _ => {}
+        let byte = bound.pop()?;
+        // the next character of ASCII; others are left out
+        if byte < 0x7e {
+            bound.push(byte + 1);
+            return Some(bound.into());
         }
     }
 }

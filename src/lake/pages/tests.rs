@@ -100,7 +100,7 @@ impl Random {
                 for row in values {
                     for entry in 0..row.map_or(0, |_| self.below(3)) {
                         map.keys().append_value(format!("key-{entry}"));
-                        map.values().append_option((self.below(4) > 0).then(|| "of a map"));
+                        map.values().append_option((self.below(4) > 0).then_some("of a map"));
                     }
                     map.append(row.is_some()).unwrap();
                 }
@@ -127,7 +127,8 @@ fn random_batches(seed: u64) -> (SchemaRef, Vec<RecordBatch>) {
         })
         .collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let rows = random.pick(&[0, 1, 7, 8, 9, 504, 505, PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1, 5 * PAGE_ROWS / 2, 90_000]);
+    let rows =
+        random.pick(&[0, 1, 7, 8, 9, 504, 505, PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1, 5 * PAGE_ROWS / 2, 90_000]);
     let (mut batches, mut first) = (Vec::new(), 0);
     while first < rows {
         let size = random.pick(&[0, 1, 500, 8192, 40_000]).min(rows - first);
@@ -252,8 +253,7 @@ fn large_values_make_small_row_groups() {
         expected.push(batch);
     }
     assert!(most < ROW_GROUP_BYTES * 3, "{most} bytes held");
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(writer.finish().unwrap())).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(writer.finish().unwrap())).unwrap();
     assert!(reader.metadata().num_row_groups() > 2);
     let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
     assert_eq!(concat_batches(&schema, &read).unwrap(), concat_batches(&schema, &expected).unwrap());
