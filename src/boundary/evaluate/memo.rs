@@ -99,6 +99,7 @@ impl Memo {
             }
             self.decided.push(number);
         }
+        debug_assert!(changes.peek().is_none(), "a policy changes inside of a class of ports");
         row as u32
     }
 

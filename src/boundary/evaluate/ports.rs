@@ -212,6 +212,28 @@ mod tests {
         })
     }
 
+    #[test]
+    fn services_do_not_tell_the_ports_of_a_class_apart() {
+        let services = "[service.ends]\ntcp = [\"0-1\", \"65535\"]\n[service.high]\ntcp = [\"1024-65535\"]\nudp = [\"53\"]\n\
+            [service.page]\ntcp = [\"256-511\", \"443\"]\nicmp = true\n";
+        let text = format!("version = 1\nname = \"test\"\n[vpc.main]\ncidrs = [\"10.0.0.0/16\"]\n{services}");
+        let map = crate::boundary::parse_map("test.toml", &text).unwrap();
+        let ports = PortClasses::new(&map);
+        let first: Vec<Port> = ports.first_ports().collect();
+        // tcp is cut at 0 2 256 443 444 512 1024 65535, udp at 0 53 54
+        assert_eq!((first.len(), ports.len()), (8 + 3 + 1 + 1, 13));
+        let around = |protocol, port| -> Vec<bool> {
+            let spans = map.services.iter().flat_map(|service| spans_of(service, protocol));
+            spans.map(|span| span.ports.contains(port)).collect()
+        };
+        for (protocol, number) in Protocol::ALL.into_iter().flat_map(|it| (0..=u16::MAX).map(move |port| (it, port))) {
+            let port = ports.at(protocol, number);
+            let same = first[port.class.0 as usize];
+            assert!(same.protocol == protocol && same.number <= number && same.class == port.class);
+            assert_eq!(around(protocol, number), around(protocol, same.number), "{protocol:?} {number}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_table_agrees_with_asking_every_range(ranges in ranges()) {
