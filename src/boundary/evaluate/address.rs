@@ -2,8 +2,8 @@
 //!
 //! Prefixes are nested or disjoint, never crossing. So one walk over them in order, with a stack of those that are
 //! open, cuts the address space into ranges that each have one answer. A look-up is then one binary search and
-//! asks nothing about nesting, scopes or built-in zones: all of that was settled when the map was compiled. Where the
-//! ranges are many, a table by the first two octets says which of them the search is to look at.
+//! asks nothing about nesting, scopes or built-in zones: all of that was settled when the map was compiled. For IPv4,
+//! a tree by octets goes down to few ranges first, so that the search is short.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -14,8 +14,7 @@ use ipnet::IpNet;
 #[derive(Debug)]
 pub(super) struct AddressMap<T> {
     v4: Ranges<u32, T>,
-    /// The ranges of each /16 of IPv4; empty where there are few.
-    octets: FirstOctets,
+    octets: Octets,
     v6: Ranges<u128, T>,
 }
 
@@ -38,49 +37,72 @@ impl<A: Ord + Copy, T: Copy + PartialEq> Ranges<A, T> {
         ranges
     }
 
-    fn at(&self, address: A) -> T {
-        self.among(0..self.starts.len(), address)
-    }
-
-    /// The value of an address, by a search among these ranges: those before start below it, those after start above.
+    /// The value of an address, by a search among these ranges: the first starts at or below it, those after above.
+    #[inline]
     fn among(&self, ranges: Range<usize>, address: A) -> T {
-        let upto = ranges.start + self.starts[ranges].partition_point(|start| *start <= address);
-        // at least 1, because the first range starts at the lowest address
-        self.values[upto - 1]
+        let (first, others) = (ranges.start, ranges.start + 1..ranges.end);
+        self.values[first + self.starts[others].partition_point(|start| *start <= address)]
     }
 }
 
-/// Which ranges of IPv4 start in each /16. It takes 256 KiB, so fewer ranges than [`Self::WORTH_IT`] have none.
+/// A tree by the octets of IPv4: blocks of 256 slots, one for each next octet.
 #[derive(Debug)]
-struct FirstOctets {
-    /// How many ranges start below each /16, and how many there are in all.
-    below: Vec<u32>,
+struct Octets {
+    blocks: Vec<[Slot; 256]>,
 }
 
-impl FirstOctets {
-    /// Fewer ranges lie in the nearest cache anyway.
-    const WORTH_IT: usize = 1024;
+/// What lies behind some octets.
+#[derive(Debug, Clone, Copy)]
+enum Slot {
+    /// More ranges than few: the block of the next octet.
+    Block(u32),
+    /// The range that the first address lies in, and how many more start behind it.
+    Ranges { first: u32, more: u8 },
+}
+
+impl Octets {
+    /// A search among so many costs no more than another octet. It bounds the memory too: a block takes 2 KiB, and
+    /// no address has more than four.
+    const FEW: usize = 4;
 
     fn new(starts: &[u32]) -> Self {
-        if starts.len() < Self::WORTH_IT {
-            return Self { below: Vec::new() };
-        }
-        let mut below = vec![0; (1 << 16) + 1];
-        for start in starts {
-            below[(start >> 16) as usize + 1] += 1;
-        }
-        let mut sum = 0;
-        for count in &mut below {
-            sum += *count;
-            *count = sum;
-        }
-        Self { below }
+        let mut tree = Self { blocks: Vec::new() };
+        tree.push_block(starts, 0, 24);
+        tree
     }
 
-    /// The ranges that start in the /16 of an address; `None` without a table.
-    fn ranges(&self, address: u32) -> Option<Range<usize>> {
-        let first = (address >> 16) as usize;
-        Some(*self.below.get(first)? as usize..*self.below.get(first + 1)? as usize)
+    /// Adds the block of the addresses from here on that an octet, shifted so far, tells apart.
+    fn push_block(&mut self, starts: &[u32], from: u32, shift: u32) -> u32 {
+        let block = self.blocks.len();
+        self.blocks.push([Slot::Block(0); 256]);
+        let (mut next, mut address) = (starts.partition_point(|start| *start < from), from);
+        for octet in 0..256 {
+            let last = address | ((1 << shift) - 1);
+            next += starts[next..].iter().take_while(|start| **start <= address).count();
+            let more = starts[next..].iter().take_while(|start| **start <= last).count();
+            let slot = if more > Self::FEW {
+                Slot::Block(self.push_block(starts, address, shift - 8))
+            } else {
+                // at least 1, because the first range starts at the lowest address
+                Slot::Ranges { first: next as u32 - 1, more: more as u8 }
+            };
+            self.blocks[block][octet] = slot;
+            next += more;
+            address = last.wrapping_add(1);
+        }
+        block as u32
+    }
+
+    /// The ranges to search for an address.
+    #[inline]
+    fn ranges(&self, address: u32) -> Range<usize> {
+        let (mut block, mut left) = (0, address);
+        loop {
+            match self.blocks[block][(left >> 24) as usize] {
+                Slot::Block(next) => (block, left) = (next as usize, left << 8),
+                Slot::Ranges { first, more } => return first as usize..first as usize + usize::from(more) + 1,
+            }
+        }
     }
 }
 
@@ -106,20 +128,18 @@ impl<T: Copy + PartialEq> AddressMap<T> {
         let v6 = flatten(v6, u128::MAX, outside, &join);
         let v4 = Ranges::new(v4.into_iter().map(|(start, state)| (start as u32, finish(state))));
         Self {
-            octets: FirstOctets::new(&v4.starts),
+            octets: Octets::new(&v4.starts),
             v4,
             v6: Ranges::new(v6.into_iter().map(|(start, state)| (start, finish(state)))),
         }
     }
 
     /// The value of an address. An IPv4-mapped IPv6 address is an IPv6 address.
+    #[inline]
     pub(super) fn at(&self, address: IpAddr) -> T {
         match address {
-            IpAddr::V4(v4) => match self.octets.ranges(v4.to_bits()) {
-                Some(ranges) => self.v4.among(ranges, v4.to_bits()),
-                None => self.v4.at(v4.to_bits()),
-            },
-            IpAddr::V6(v6) => self.v6.at(v6.to_bits()),
+            IpAddr::V4(v4) => self.v4.among(self.octets.ranges(v4.to_bits()), v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.among(0..self.v6.starts.len(), v6.to_bits()),
         }
     }
 }
@@ -194,13 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn many_ranges_are_looked_up_by_their_first_octets() {
+    fn many_ranges_are_looked_up_by_their_octets() {
         // a host in every fourth /24 of 10.0.0.0/9, and the first and the last /16 of all
         let hosts = (0..1 << 13).map(|place| Ipv4Net::new_assert((0x0a00_0007_u32 | place << 10).into(), 32));
         let ends = ["0.0.0.0/16", "255.255.0.0/16"].map(|net| net.parse().unwrap());
         let prefixes: Vec<(IpNet, u64)> = hosts.chain(ends).map(|net| (net.into(), 1)).collect();
         let map = map(&prefixes);
-        assert!(!map.octets.below.is_empty());
+        assert!(map.octets.blocks.len() > 32);
         let near = |bits: u32| [bits.wrapping_sub(1), bits, bits.wrapping_add(1), bits ^ 0x8000, bits ^ 0x1_0000];
         for bits in prefixes.iter().flat_map(|(net, _)| match net {
             IpNet::V4(net) => [near(net.network().to_bits()), near(net.broadcast().to_bits())].concat(),

@@ -124,7 +124,7 @@ impl Boundary {
     }
 
     fn policy_fact(&self, flow: &Flow, client: ClassId, server: ClassId, port: u16) -> String {
-        let policy = self.policies.of(client, server, flow.kind(), port);
+        let policy = self.policies.of(client, server, self.ports.at(flow.kind(), port));
         let zone = |class| self.zone_name(self.zones.class(class).primary);
         let Policy { e, i, f, allow, narrow } = policy;
         let answer = match (allow, narrow) {
@@ -152,14 +152,15 @@ impl Boundary {
 
     fn orientation_fact(&self, flow: &Flow, at: &Located, oriented: &Oriented) -> String {
         let Flow { srcport, dstport, .. } = *flow;
-        let (client_port, server_port) = if oriented.reversed { (dstport, srcport) } else { (srcport, dstport) };
+        let (client_port, server_port) =
+            (if oriented.reversed { dstport } else { srcport }, oriented.server_port.number);
         let reading = if oriented.reversed { "reversed" } else { "forward" };
         let mut why = match oriented.by {
             OrientedBy::Proto => format!("protocol {} has neither requests nor replies", flow.protocol),
             OrientedBy::Flags => format!("tcp-flags say {}", flow.flags.map_or_else(String::new, flag_names)),
             OrientedBy::Policy => format!("only the {reading} reading is allowed by a grant of at most {NARROW} ports"),
             OrientedBy::Service => {
-                let service = self.services.at(flow.kind(), server_port);
+                let service = self.services.at(oriented.server_port);
                 let name = service.map_or("", |service| self.service_name(service));
                 format!("only port {server_port} is a declared service's ({name})")
             }
@@ -187,8 +188,8 @@ impl Boundary {
             (true, _) => "the reversed policy counts, because it alone allows this",
         };
         let (client, server) = if oriented.reversed { (flow.dst, flow.src) } else { (flow.src, flow.dst) };
-        let mut text = format!("client {client}, server {server} {}", service_port(flow, oriented.server_port));
-        if let Some(service) = self.services.at(flow.kind(), oriented.server_port) {
+        let mut text = format!("client {client}, server {server} {}", service_port(flow, oriented.server_port.number));
+        if let Some(service) = self.services.at(oriented.server_port) {
             text += &format!(" ({})", self.service_name(service));
         }
         text + "; " + reading

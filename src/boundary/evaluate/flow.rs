@@ -26,6 +26,7 @@ pub(super) struct Flow {
 
 impl Flow {
     /// `None` where the log format lacks a field without which nothing can be said.
+    #[inline(always)]
     pub(super) fn read(record: &FlowRecord<'_>) -> Option<Self> {
         Some(Self {
             srcaddr: record.address(Field::Srcaddr)?,

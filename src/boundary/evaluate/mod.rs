@@ -14,10 +14,12 @@
 //!
 //! A verdict is a function of one record and the map. Everything that the map alone decides is worked out in
 //! [`Boundary::new`]: `address` flattens prefixes into one range table a VPC, `zones` sorts all addresses into few
-//! classes, `grants` and `invariants` find what applies to which pair of classes, `policy` decides, and `memo`
-//! tabulates the decisions by port. What is left for a record is a handful of look-ups, and nothing is allocated.
+//! classes and `ports` all ports, `grants` and `invariants` find what applies to which pair of classes, `policy`
+//! decides, and `memo` tabulates the decisions. What is left for a record is a handful of look-ups, and nothing is
+//! allocated.
 //!
-//! [`Boundary::explain`] takes the same steps by the same functions and puts them into words.
+//! [`Boundary::explain`] takes the same steps by the same functions and puts them into words. The steps are inlined
+//! into both, so that `judge` does not put together what only `explain` tells.
 
 mod address;
 mod explain;
@@ -47,7 +49,7 @@ use self::flow::Flow;
 use self::memo::Budget;
 use self::orientation::Oriented;
 use self::policy::Policies;
-use self::ports::Protocol;
+use self::ports::{PortClasses, Protocol};
 use self::services::ServiceTable;
 use self::side::{FoundBy, Inventory, SideBy};
 use self::verdict::Ruling;
@@ -81,6 +83,7 @@ pub struct Boundary {
     map: BoundaryMap,
     selection: Selection,
     zones: Zones,
+    ports: PortClasses,
     policies: Policies,
     services: ServiceTable,
     inventory: Inventory,
@@ -121,14 +124,15 @@ impl Boundary {
     pub fn new(map: BoundaryMap, selection: &Selection) -> Self {
         let selection =
             Selection { env: selection.env.clone().or_else(|| map.env.clone()), mode: selection.mode.clone() };
-        let zones = Zones::new(&map);
+        let (zones, ports) = (Zones::new(&map), PortClasses::new(&map));
         Self {
-            policies: Policies::new(&map, &selection, &zones, Budget::USUAL),
-            services: ServiceTable::new(&map),
+            policies: Policies::new(&map, &selection, &zones, &ports, Budget::USUAL),
+            services: ServiceTable::new(&map, &ports),
             inventory: Inventory::new(&map),
             nacls: nacl::in_order(&map),
             protected: protected::protected(&map, &selection, &zones),
             zones,
+            ports,
             selection,
             map,
         }
@@ -157,7 +161,7 @@ impl Boundary {
     /// If the VPC is not one of this map.
     pub fn policy(&self, vpc: VpcId, client: IpAddr, server: IpAddr, protocol: u8, port: u16) -> Policy {
         let (client, server) = (self.zones.class_of(vpc, client), self.zones.class_of(vpc, server));
-        self.policies.of(client, server, Protocol::of(protocol), port)
+        self.policies.of(client, server, self.ports.at(Protocol::of(protocol), port))
     }
 
     /// The primary zone of an address, as the VPC sees it.
@@ -169,6 +173,7 @@ impl Boundary {
         self.zones.class(self.zones.class_of(vpc, address)).primary
     }
 
+    #[inline(always)]
     fn evaluate(&self, record: &FlowRecord<'_>) -> Evaluation {
         let early = |judgement, flow, located| Evaluation { judgement, flow, located, course: None };
         if let Some(judgement) = Judgement::of_status(record) {
@@ -191,7 +196,7 @@ impl Boundary {
         let side = self.find_side(record, &flow, &at);
         let ruling = self.rule_on(&flow, &at, &oriented, side.0);
         Evaluation {
-            judgement: self.judgement(&flow, &oriented, side.0, &ruling),
+            judgement: self.judgement(&oriented, side.0, &ruling),
             flow: Some(flow),
             located: Some((at, found_by)),
             course: Some(Course { oriented, side, ruling }),

@@ -6,7 +6,7 @@
 
 use super::flow::Flow;
 use super::policy::Policy;
-use super::ports::Protocol;
+use super::ports::{Port, Protocol};
 use super::zones::ClassId;
 use super::{Boundary, Located};
 use crate::boundary::values::{Confidence, Orientation, OrientedBy};
@@ -28,72 +28,58 @@ pub(super) struct Oriented {
     pub(super) policy: Policy,
     pub(super) client: ClassId,
     pub(super) server: ClassId,
-    pub(super) server_port: u16,
+    pub(super) server_port: Port,
 }
 
 impl Boundary {
     /// The record as a conversation.
+    #[inline(always)]
     pub(super) fn orient(&self, flow: &Flow, at: &Located) -> Oriented {
         let kind = flow.kind();
-        let forward = || self.policies.of(at.src, at.dst, kind, flow.dstport);
-        let reversed = || self.policies.of(at.dst, at.src, kind, flow.srcport);
-        let settle = |orientation, by, confidence, is_reversed: bool, policy| {
-            let (client, server, server_port) =
-                if is_reversed { (at.dst, at.src, flow.srcport) } else { (at.src, at.dst, flow.dstport) };
-            Oriented { orientation, by, confidence, reversed: is_reversed, policy, client, server, server_port }
+        let (dst_port, src_port) = (self.ports.at(kind, flow.dstport), self.ports.at(kind, flow.srcport));
+        let mut forward = once(|| self.policies.of(at.src, at.dst, dst_port));
+        let mut reversed = once(|| self.policies.of(at.dst, at.src, src_port));
+
+        let (orientation, by, confidence) = if !matches!(kind, Protocol::Tcp | Protocol::Udp) {
+            (Orientation::None, OrientedBy::Proto, Confidence::Weak)
+        } else if let Some(flags) = flow.flags.filter(|flags| flow.is_tcp() && flags.syn()) {
+            let orientation = if flags.ack() { Orientation::Reply } else { Orientation::Request };
+            (orientation, OrientedBy::Flags, Confidence::Certain)
+        } else {
+            self.orient_by_ports(flow, at, &mut forward, &mut reversed)
         };
-
-        if !matches!(kind, Protocol::Tcp | Protocol::Udp) {
-            let settle = |is_reversed, policy| {
-                settle(Orientation::None, OrientedBy::Proto, Confidence::Weak, is_reversed, policy)
-            };
-            let forward = forward();
-            if !forward.allow {
-                let reversed = reversed();
-                // of ICMP, the answer to a permitted request looks like a request
-                if reversed.allow && (reversed.narrow || kind == Protocol::Icmp) {
-                    return settle(true, reversed);
-                }
-            }
-            return settle(false, forward);
-        }
-
-        if let Some(flags) = flow.flags.filter(|flags| flow.is_tcp() && flags.syn()) {
-            let (by, sure) = (OrientedBy::Flags, Confidence::Certain);
-            return if flags.ack() {
-                settle(Orientation::Reply, by, sure, true, reversed())
-            } else {
-                settle(Orientation::Request, by, sure, false, forward())
-            };
-        }
-
-        let (forward, reversed) = (forward(), reversed());
-        let (orientation, by, confidence) = self.orient_by_ports(flow, at, &forward, &reversed);
         let is_reversed = match orientation {
+            Orientation::Request => false,
             Orientation::Reply => true,
-            Orientation::Unknown => flow.srcport == flow.dstport && !forward.allow && reversed.allow && reversed.narrow,
-            Orientation::Request | Orientation::None => false,
+            // of ICMP, the answer to a permitted request looks like a request
+            Orientation::None => !forward().allow && reversed().allow && (reversed().narrow || kind == Protocol::Icmp),
+            Orientation::Unknown => {
+                flow.srcport == flow.dstport && !forward().allow && reversed().allow && reversed().narrow
+            }
         };
-        settle(orientation, by, confidence, is_reversed, if is_reversed { reversed } else { forward })
+        let (policy, client, server, server_port) =
+            if is_reversed { (reversed(), at.dst, at.src, src_port) } else { (forward(), at.src, at.dst, dst_port) };
+        Oriented { orientation, by, confidence, reversed: is_reversed, policy, client, server, server_port }
     }
 
     /// The steps below the flags, for TCP and UDP.
+    #[inline]
     fn orient_by_ports(
         &self,
         flow: &Flow,
         at: &Located,
-        forward: &Policy,
-        reversed: &Policy,
+        forward: &mut impl FnMut() -> Policy,
+        reversed: &mut impl FnMut() -> Policy,
     ) -> (Orientation, OrientedBy, Confidence) {
         let Flow { srcport, dstport, .. } = *flow;
         // a client port: keeps a probe sent from port 443 to port 22 from passing as a reply
         let (src_may, dst_may) = (srcport >= FIRST_CLIENT_PORT, dstport >= FIRST_CLIENT_PORT);
 
-        let counts = |policy: &Policy| policy.allow && policy.narrow;
-        if let Some(orientation) = one_of(src_may && counts(forward), dst_may && counts(reversed)) {
+        let counts = |policy: Policy| policy.allow && policy.narrow;
+        if let Some(orientation) = one_of(src_may && counts(forward()), dst_may && counts(reversed())) {
             return (orientation, OrientedBy::Policy, Confidence::Strong);
         }
-        let serves = |port| self.services.is_narrow(flow.kind(), port);
+        let serves = |port| self.services.is_narrow(self.ports.at(flow.kind(), port));
         if let Some(orientation) = one_of(src_may && serves(dstport), dst_may && serves(srcport)) {
             return (orientation, OrientedBy::Service, Confidence::Strong);
         }
@@ -116,6 +102,12 @@ impl Boundary {
         }
         (Orientation::Unknown, OrientedBy::Tie, Confidence::Weak)
     }
+}
+
+/// A policy that is asked for when it is first needed: most records need that of one reading only.
+fn once(ask: impl Fn() -> Policy) -> impl FnMut() -> Policy {
+    let mut known = None;
+    move || *known.get_or_insert_with(&ask)
 }
 
 /// A request if only the forward reading counts, a reply if only the reversed one does.

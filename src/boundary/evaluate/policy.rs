@@ -11,7 +11,7 @@ use super::Selection;
 use super::grants::{Fit, Granted, Grants, Names};
 use super::invariants::{Bits, Invariants};
 use super::memo::{Budget, Memo};
-use super::ports::{ALL_PORTS, NARROW, Protocol, cuts};
+use super::ports::{ALL_PORTS, NARROW, Port, PortClasses, Protocol, cuts};
 use super::zones::{ClassId, Zones};
 use crate::boundary::model::BoundaryMap;
 
@@ -84,19 +84,26 @@ pub(super) struct Policies {
 }
 
 impl Policies {
-    pub(super) fn new(map: &BoundaryMap, selection: &Selection, zones: &Zones, budget: Budget) -> Self {
+    pub(super) fn new(
+        map: &BoundaryMap,
+        selection: &Selection,
+        zones: &Zones,
+        ports: &PortClasses,
+        budget: Budget,
+    ) -> Self {
         let rulebook = Rulebook::new(map, selection, zones);
-        let memo = Memo::new(&rulebook, budget);
+        let memo = Memo::new(&rulebook, ports, budget);
         Self { rulebook, memo }
     }
 
     /// The policy of a client's class towards a port at a server's class.
-    pub(super) fn of(&self, client: ClassId, server: ClassId, protocol: Protocol, port: u16) -> Policy {
+    #[inline]
+    pub(super) fn of(&self, client: ClassId, server: ClassId, port: Port) -> Policy {
         let (client, server) = (self.rulebook.clients.of(client), self.rulebook.servers.of(server));
-        self.memo.at(client, server, protocol, port).unwrap_or_else(|| {
-            let (fits, terms) = (self.rulebook.fits(client, server), self.rulebook.terms(client, server));
-            self.rulebook.decide(fits, terms, self.rulebook.managed(client, server), protocol, port)
-        })
+        match self.memo.at(client, server, port.class) {
+            Some(policy) => *policy,
+            None => self.rulebook.decide_anew(client, server, port),
+        }
     }
 }
 
@@ -183,6 +190,13 @@ impl Rulebook {
         (client.managed, server.managed)
     }
 
+    /// The policy of a client's group towards a port at a server's.
+    #[cold]
+    fn decide_anew(&self, client: u32, server: u32, port: Port) -> Policy {
+        let (fits, terms) = (self.fits(client, server), self.terms(client, server));
+        self.decide(fits, terms, self.managed(client, server), port.protocol, port.number)
+    }
+
     /// The policy that follows from the grants and terms that fit both ends.
     pub(super) fn decide(
         &self,
@@ -199,14 +213,20 @@ impl Rulebook {
         Policy { e, i, f, allow, narrow: e.width().min(i.width()) <= NARROW }
     }
 
-    /// The ports where the policy may change, in order, beginning with 0.
-    pub(super) fn cuts(&self, fits: &[Fit], terms: &[u32], protocol: Protocol) -> Vec<u16> {
-        let spans = terms.iter().flat_map(|term| self.invariants.spans(*term, protocol));
-        let mut all = cuts(spans.map(|span| span.ports));
-        all.push(0);
-        all.extend(fits.iter().flat_map(|fit| self.grants.cuts(*fit, protocol)));
-        all.sort_unstable();
-        all.dedup();
-        all
+    /// Where the policy may change, in order: for each protocol the ports, beginning with 0.
+    pub(super) fn changes(&self, fits: &[Fit], terms: &[u32]) -> Vec<(Protocol, u16)> {
+        let cuts = |protocol| {
+            let spans = terms.iter().flat_map(|term| self.invariants.spans(*term, protocol));
+            let mut all = cuts(spans.map(|span| span.ports));
+            all.push(0);
+            all.extend(fits.iter().flat_map(|fit| self.grants.cuts(*fit, protocol)));
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        Protocol::ALL
+            .into_iter()
+            .flat_map(|protocol| cuts(protocol).into_iter().map(move |port| (protocol, port)))
+            .collect()
     }
 }

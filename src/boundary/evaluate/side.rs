@@ -1,8 +1,9 @@
 //! Where a record was taken: the VPC (evaluator.md §3), and the side of the flow (§7).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
-
-use rustc_hash::FxHashMap;
 
 use super::flow::Flow;
 use super::{Boundary, Located};
@@ -33,22 +34,52 @@ pub(super) enum SideBy {
 /// Interfaces and VPCs by the names that records use.
 #[derive(Debug)]
 pub(super) struct Inventory {
-    vpcs: FxHashMap<Box<str>, VpcId>,
-    interfaces: FxHashMap<Box<str>, Interface>,
+    vpcs: ById<VpcId>,
+    /// Those whose zone has role nat or tgw; in many maps there is none.
+    gateways: ById<()>,
+    interfaces: ById<Interface>,
+}
+
+/// A table by the ids that AWS gives.
+type ById<T> = HashMap<Box<str>, T, BuildHasherDefault<IdHasher>>;
+
+/// A hasher for ids: their last 16 letters tell them apart, and those of the map, which alone are kept, are no attack.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    #[inline]
+    fn write(&mut self, id: &[u8]) {
+        let letters = match id.last_chunk::<16>() {
+            Some(last) => u128::from_le_bytes(*last),
+            None => id.iter().fold(0, |letters, byte| letters << 8 | u128::from(*byte)),
+        };
+        // every letter changes the product, and both halves of it count
+        let (low, high) = (letters as u64 ^ 0x9e37_79b9_7f4a_7c15, (letters >> 64) as u64 ^ 0xbf58_476d_1ce4_e5b9);
+        let product = u128::from(low) * u128::from(high);
+        self.0 = product as u64 ^ (product >> 64) as u64;
+    }
+
+    /// The end of the text, which says nothing.
+    #[inline]
+    fn write_u8(&mut self, _: u8) {}
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug)]
 struct Interface {
     /// The VPC that its zone names.
     vpc: Option<VpcId>,
-    /// Its zone has role nat or tgw.
-    gateway: bool,
     addresses: Box<[IpAddr]>,
 }
 
 impl Inventory {
     pub(super) fn new(map: &BoundaryMap) -> Self {
-        let mut inventory = Self { vpcs: FxHashMap::default(), interfaces: FxHashMap::default() };
+        let mut inventory = Self { vpcs: ById::default(), gateways: ById::default(), interfaces: ById::default() };
         for (id, vpc) in (0..=u16::MAX).map(VpcId).zip(&map.vpcs) {
             if let Some(aws_id) = &vpc.id {
                 inventory.vpcs.entry(aws_id.as_str().into()).or_insert(id);
@@ -56,16 +87,20 @@ impl Inventory {
         }
         for eni in &map.enis {
             let zone = eni.zone.and_then(|zone| map.zones.get(zone.index()?));
-            let gateway = zone.is_some_and(|zone| matches!(zone.role, Some(Role::Nat | Role::Tgw)));
-            inventory.interfaces.entry(eni.id.as_str().into()).or_insert_with(|| Interface {
-                vpc: zone.and_then(|zone| zone.vpc),
-                gateway,
-                addresses: eni.addresses.as_slice().into(),
-            });
+            if let Entry::Vacant(interface) = inventory.interfaces.entry(eni.id.as_str().into()) {
+                interface.insert(Interface {
+                    vpc: zone.and_then(|zone| zone.vpc),
+                    addresses: eni.addresses.as_slice().into(),
+                });
+                if zone.is_some_and(|zone| matches!(zone.role, Some(Role::Nat | Role::Tgw))) {
+                    inventory.gateways.insert(eni.id.as_str().into(), ());
+                }
+            }
         }
         inventory
     }
 
+    #[inline]
     fn interface(&self, record: &FlowRecord<'_>) -> Option<&Interface> {
         self.interfaces.get(record.text(Field::InterfaceId)?)
     }
@@ -73,6 +108,7 @@ impl Inventory {
 
 impl Boundary {
     /// The record's VPC and how it was found, or the reason why it has none.
+    #[inline(always)]
     pub(super) fn find_vpc(&self, record: &FlowRecord<'_>, flow: &Flow) -> Result<(VpcId, FoundBy), Word> {
         if let Some(id) = record.text(Field::VpcId) {
             return self.inventory.vpcs.get(id).map(|vpc| (*vpc, FoundBy::VpcId)).ok_or(Word::VpcNotInMap);
@@ -87,9 +123,9 @@ impl Boundary {
     }
 
     /// Which end of the flow recorded it.
+    #[inline(always)]
     pub(super) fn find_side(&self, record: &FlowRecord<'_>, flow: &Flow, at: &Located) -> (Side, SideBy) {
-        let interface = self.inventory.interface(record);
-        if interface.is_some_and(|interface| interface.gateway) {
+        if record.text(Field::InterfaceId).is_some_and(|id| self.inventory.gateways.contains_key(id)) {
             return (Side::Transit, SideBy::Gateway);
         }
         if let Some(direction) = flow.direction {
@@ -99,7 +135,7 @@ impl Boundary {
             };
             return (side, SideBy::Direction);
         }
-        if let Some(interface) = interface.filter(|interface| !interface.addresses.is_empty()) {
+        if let Some(interface) = self.inventory.interface(record).filter(|interface| !interface.addresses.is_empty()) {
             let owns = |address| interface.addresses.contains(&address);
             let side = match (owns(flow.srcaddr), owns(flow.dstaddr)) {
                 (true, _) => Side::Source,

@@ -49,6 +49,7 @@ pub(super) struct Ruling {
 
 impl Boundary {
     /// The first case that fits.
+    #[inline(always)]
     pub(super) fn rule_on(&self, flow: &Flow, at: &Located, oriented: &Oriented, side: Side) -> Ruling {
         let policy = &oriented.policy;
         let is_reply = oriented.orientation == Orientation::Reply;
@@ -106,7 +107,8 @@ impl Boundary {
     }
 
     /// The judgement that a ruling comes to.
-    pub(super) fn judgement(&self, flow: &Flow, oriented: &Oriented, side: Side, ruling: &Ruling) -> Judgement {
+    #[inline(always)]
+    pub(super) fn judgement(&self, oriented: &Oriented, side: Side, ruling: &Ruling) -> Judgement {
         let policy = &oriented.policy;
         let (client, server) = (self.zones.class(oriented.client), self.zones.class(oriented.server));
         let credit = match (policy.f, policy.e.rule(), policy.i.rule()) {
@@ -127,12 +129,13 @@ impl Boundary {
                 confidence: oriented.confidence,
                 side,
                 client_is_source: !oriented.reversed,
-                service: self.services.at(flow.kind(), oriented.server_port),
+                service: self.services.at(oriented.server_port),
             }),
         }
     }
 
     /// How bad a verdict is, and who says so.
+    #[inline(always)]
     pub(super) fn weigh(&self, oriented: &Oriented, verdict: Verdict) -> Weight {
         let weight = |base, by| Weight { base, by, lowered: false };
         let serious = match verdict {
@@ -152,7 +155,7 @@ impl Boundary {
                 said.max_by_key(|(severity, _)| *severity).unwrap_or((Severity::High, WeightBy::Verdict))
             }
             Verdict::Attempt => return weight(Severity::Medium, WeightBy::Verdict),
-            Verdict::Blocked if self.zones.class(oriented.client).is_in(ZoneId::VPC) => {
+            Verdict::Blocked if self.zones.class(oriented.client).in_vpc => {
                 return weight(Severity::Medium, WeightBy::ClientInVpc);
             }
             Verdict::Blocked => return weight(Severity::Low, WeightBy::Verdict),

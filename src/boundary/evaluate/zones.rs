@@ -157,10 +157,12 @@ impl Zones {
     }
 
     /// The class of an address as the VPC sees it.
+    #[inline]
     pub(super) fn class_of(&self, vpc: VpcId, address: IpAddr) -> ClassId {
         self.views[usize::from(vpc.0)].at(address)
     }
 
+    #[inline]
     pub(super) fn class(&self, id: ClassId) -> &AddressClass {
         &self.classes[id.0 as usize]
     }

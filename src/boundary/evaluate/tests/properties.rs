@@ -12,7 +12,7 @@ use super::reference;
 use super::support::columns;
 use crate::boundary::evaluate::memo::Budget;
 use crate::boundary::evaluate::policy::Policies;
-use crate::boundary::evaluate::ports::Protocol;
+use crate::boundary::evaluate::ports::{PortClasses, Protocol};
 use crate::boundary::evaluate::zones::{ClassId, Zones};
 use crate::boundary::evaluate::{Boundary, Selection};
 use crate::boundary::judgement::Path;
@@ -97,18 +97,20 @@ proptest! {
     }
 
     #[test]
-    fn what_is_tabulated_is_what_is_decided((map, selection) in (random::map(), random::selection()), cuts in 0usize..400) {
+    fn what_is_tabulated_is_what_is_decided((map, selection) in (random::map(), random::selection()), entries in 0usize..400) {
         let zones = Zones::new(&map);
-        let policies = |budget| Policies::new(&map, &selection, &zones, budget);
-        let decided = policies(Budget { pairs: 0, cuts: 0 });
-        let tabulated = [policies(Budget::USUAL), policies(Budget { cuts, ..Budget::USUAL })];
+        let ports = PortClasses::new(&map);
+        let policies = |budget| Policies::new(&map, &selection, &zones, &ports, budget);
+        let decided = policies(Budget { pairs: 0, entries: 0 });
+        let tabulated = [policies(Budget::USUAL), policies(Budget { entries, ..Budget::USUAL })];
         let classes = || (0..zones.classes().len() as u32).map(ClassId);
         for (client, server) in classes().flat_map(|client| classes().map(move |server| (client, server))) {
             for protocol in Protocol::ALL {
                 for port in [0, 22, 23, 54, 443, 444, 1023, 1024, 1025, 2047, 2048, 2049, 8101, 32_768, 65_534, 65_535] {
-                    let expected = decided.of(client, server, protocol, port);
+                    let port = ports.at(protocol, port);
+                    let expected = decided.of(client, server, port);
                     for tabulated in &tabulated {
-                        prop_assert_eq!(tabulated.of(client, server, protocol, port), expected);
+                        prop_assert_eq!(tabulated.of(client, server, port), expected);
                     }
                 }
             }
