@@ -3,7 +3,7 @@
 use memchr::Memchr;
 
 use super::leaf::is_blank;
-use super::line::{as_text, parse_text};
+use super::line::{Step, as_text, parse_text, steps};
 use crate::record::{FlowBatch, FlowRecord, LineChunk, ParseError, Rejected};
 
 /// The most records of one batch, and the most rejected lines. A record takes nearly a kilobyte: so many of them stay
@@ -33,6 +33,7 @@ pub const BATCH_RECORDS: usize = 128;
 /// ```
 pub struct Batches<'a> {
     chunk: &'a LineChunk,
+    steps: Vec<Step>,
     /// The chunk as text, checked at once; `None` if some line is not UTF-8, which is then sought line by line.
     text: Option<&'a str>,
     line_ends: Memchr<'a>,
@@ -48,6 +49,7 @@ impl<'a> Batches<'a> {
     pub fn new(chunk: &'a LineChunk) -> Self {
         Self {
             chunk,
+            steps: steps(&chunk.format),
             text: str::from_utf8(&chunk.bytes).ok(),
             line_ends: memchr::memchr_iter(b'\n', &chunk.bytes),
             at: 0,
@@ -121,7 +123,7 @@ impl<'a> Batches<'a> {
             }
         };
         let prefix = if self.chunk.timestamp_prefix { line.find([' ', '\t']).unwrap_or(line.len()) } else { 0 };
-        parse_text(line, around, prefix, &self.chunk.format, record)
+        parse_text(line, around, prefix, (&self.chunk.format, &self.steps), record)
     }
 
     /// Room for all records that the rest of the chunk can hold: each value takes two bytes at least.
