@@ -115,15 +115,17 @@ impl<'a> Batches<'a> {
     /// Reads the line from byte `start` to `end` of the chunk.
     #[inline]
     fn read_line(&self, start: usize, end: usize, record: &mut FlowRecord<'a>) -> Result<(), ParseError> {
-        let (line, around) = match self.text.and_then(|text| Some((text.get(start..end)?, text.get(start..)?))) {
-            Some(texts) => texts,
-            None => {
-                let line = as_text(self.chunk.bytes.get(start..end).unwrap_or_default())?;
-                (line, line)
-            }
+        let line = self.chunk.bytes.get(start..end).unwrap_or_default();
+        let prefix = if self.chunk.timestamp_prefix {
+            line.iter().position(|byte| is_blank(*byte)).unwrap_or(line.len())
+        } else {
+            0
         };
-        let prefix = if self.chunk.timestamp_prefix { line.find([' ', '\t']).unwrap_or(line.len()) } else { 0 };
-        parse_text(line, around, prefix, (&self.chunk.format, &self.steps), record)
+        let layout = (&*self.chunk.format, self.steps.as_slice());
+        match self.text {
+            Some(text) => parse_text(text, start..end, prefix, layout, record),
+            None => parse_text(as_text(line)?, 0..line.len(), prefix, layout, record),
+        }
     }
 
     /// Room for all records that the rest of the chunk can hold: each value takes two bytes at least.

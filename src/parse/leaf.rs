@@ -43,7 +43,7 @@ pub(super) const fn is_blank(byte: u8) -> bool {
 /// The values of a line that are still to be read, divided by one or more blanks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Values<'a> {
-    /// Text that begins with the line and may reach past it.
+    /// Text that the line is a part of.
     around: &'a str,
     /// Where the next value or the blanks before it begin.
     at: usize,
@@ -56,7 +56,7 @@ pub(super) struct Values<'a> {
 pub(super) struct Value<'a> {
     /// Text that the value is a part of.
     around: &'a str,
-    /// Where it begins in its line.
+    /// Where it begins in that text.
     pub(super) start: usize,
     length: usize,
     /// It is `-`: no value.
@@ -73,11 +73,11 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// The values of a line from byte `start` on. `around` begins with the line; past it stands nothing, or something
-    /// that is no part of a value: a line end.
+    /// The values from byte `start` to the line's end. Past that stands nothing, or something that is no part of a
+    /// value: a line end.
     #[inline]
-    pub(super) fn new(line: &'a str, around: &'a str, start: usize) -> Self {
-        Self { around, at: start, end: line.len() }
+    pub(super) fn new(around: &'a str, start: usize, end: usize) -> Self {
+        Self { around, at: start, end }
     }
 }
 
@@ -312,7 +312,7 @@ mod tests {
 
     /// The values of a line.
     fn values(line: &str) -> Vec<&str> {
-        let mut input = Values::new(line, line, 0);
+        let mut input = Values::new(line, 0, line.len());
         let mut values = Vec::new();
         while let Ok((rest, value)) = value(input) {
             values.push(value.text());
@@ -325,7 +325,7 @@ mod tests {
     fn both_ways<T: PartialEq + std::fmt::Debug>(text: &str, read: impl Fn(Value<'_>) -> T) -> T {
         let read_before = |after: &str| {
             let around = format!("{text}{after}");
-            let (_, value) = value(Values::new(text, &around, 0)).unwrap();
+            let (_, value) = value(Values::new(&around, 0, text.len())).unwrap();
             assert_eq!(value.text(), text);
             read(value)
         };
@@ -346,8 +346,8 @@ mod tests {
         assert_eq!(values("a\0b \u{1}\u{1f} é\u{a0}ü"), ["a\0b", "\u{1}\u{1f}", "é\u{a0}ü"]);
         assert!(values("").is_empty() && values(" \t ").is_empty());
         // what stands after the line is not read
-        assert_eq!(value(Values::new("", "\na", 0)), Err(nom::Err::Error(Mistake::End)));
-        let (rest, _) = value(Values::new("a", "a\nb", 0)).unwrap();
+        assert_eq!(value(Values::new("\na", 0, 0)), Err(nom::Err::Error(Mistake::End)));
+        let (rest, _) = value(Values::new("a\nb", 0, 1)).unwrap();
         assert!(value(rest).is_err());
     }
 

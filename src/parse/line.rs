@@ -1,5 +1,7 @@
 //! One line to one record.
 
+use std::ops::Range;
+
 use nom::combinator::iterator;
 
 use super::leaf::{Mistake, Read, Value, Values, address, integer, ipv4_address, value};
@@ -17,7 +19,7 @@ const QUOTED: usize = 80;
 /// record has no meaning.
 pub fn parse_line<'a>(line: &'a [u8], format: &LogFormat, record: &mut FlowRecord<'a>) -> Result<(), ParseError> {
     let line = as_text(line)?;
-    parse_text(line, line, 0, (format, &steps(format)), record)
+    parse_text(line, 0..line.len(), 0, (format, &steps(format)), record)
 }
 
 /// The line as text.
@@ -29,19 +31,20 @@ pub(super) fn as_text(line: &[u8]) -> Result<&str, ParseError> {
     })
 }
 
-/// Reads a line into `record`, from byte `start` on: what stands before belongs to no column. `around` begins with the
-/// line and may reach past it, which makes reading faster.
+/// Reads a line of `text` into `record`, except for the first `prefix` bytes, which belong to no column.
 #[inline]
 pub(super) fn parse_text<'a>(
-    line: &'a str,
-    around: &'a str,
-    start: usize,
+    text: &'a str,
+    mut line: Range<usize>,
+    prefix: usize,
     (format, steps): (&LogFormat, &[Step]),
     record: &mut FlowRecord<'a>,
 ) -> Result<(), ParseError> {
     record.clear();
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    let values = Values::new(line, around, start);
+    if text.as_bytes().get(line.clone()).is_some_and(|line| line.ends_with(b"\r")) {
+        line.end -= 1;
+    }
+    let values = Values::new(text, line.start + prefix, line.end);
     read_values(values, steps, record).map_err(|fault| fault.explain(values, line, format))
 }
 
@@ -131,15 +134,16 @@ fn take_step<'a>(step: Step, value: Value<'a>, record: &mut FlowRecord<'a>) -> R
 impl Fault {
     /// The error for the user.
     #[cold]
-    fn explain(&self, values: Values<'_>, line: &str, format: &LogFormat) -> ParseError {
+    fn explain(&self, values: Values<'_>, line: Range<usize>, format: &LogFormat) -> ParseError {
         let values: Vec<Value<'_>> = iterator(values, value).collect();
         let (expected, got) = (format.columns().len(), values.len());
         if got != expected {
-            let byte = values.get(expected).map_or(line.len(), |surplus| surplus.start);
+            let byte = values.get(expected).map_or(line.len(), |surplus| surplus.start - line.start);
             return ParseError { kind: ParseErrorKind::FieldCount { expected, got }, field: None, byte };
         }
-        let (quoted, byte) =
-            values.get(self.column).map_or((String::new(), line.len()), |value| (quote(value.text()), value.start));
+        let (quoted, byte) = values
+            .get(self.column)
+            .map_or((String::new(), line.len()), |value| (quote(value.text()), value.start - line.start));
         let kind = match self.error {
             nom::Err::Error(Mistake::Int) => ParseErrorKind::BadInt(quoted),
             nom::Err::Error(Mistake::Address) => ParseErrorKind::BadAddress(quoted),

@@ -17,6 +17,9 @@ const fn count(numbers: bool) -> usize {
     found
 }
 
+/// Room for all numbers: a power of two, so that no index has to be checked.
+const NUMBERS: usize = count(true).next_power_of_two();
+
 /// Place of each field among the fields of its kind (numbers, or texts).
 const SLOT: [u8; FIELD_COUNT] = {
     let mut slots = [0; FIELD_COUNT];
@@ -72,7 +75,7 @@ const FIRST_MILLISECONDS: i64 = 2_147_483_648;
 #[derive(Debug, Clone)]
 pub struct FlowRecord<'a> {
     present: u64,
-    numbers: [i64; count(true)],
+    numbers: [i64; NUMBERS],
     texts: [&'a str; count(false)],
     addresses: [IpAddr; 4],
     action: Option<Action>,
@@ -84,7 +87,7 @@ impl Default for FlowRecord<'_> {
     fn default() -> Self {
         Self {
             present: 0,
-            numbers: [0; count(true)],
+            numbers: [0; NUMBERS],
             texts: [""; count(false)],
             addresses: [IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED); 4],
             action: None,
@@ -109,7 +112,7 @@ impl<'a> FlowRecord<'a> {
         // a negative number is beyond every limit
         let fits = value.cast_unsigned() < LIMIT[field as usize];
         if fits {
-            self.numbers[SLOT[field as usize] as usize] = value;
+            self.numbers[SLOT[field as usize] as usize % NUMBERS] = value;
             self.present |= 1 << field as u64;
         }
         fits
@@ -161,7 +164,8 @@ impl<'a> FlowRecord<'a> {
 
     /// A number as logged; `None` too for a field that is no number.
     pub fn number(&self, field: Field) -> Option<i64> {
-        (self.has(field) && field.def().field_type.is_number()).then(|| self.numbers[SLOT[field as usize] as usize])
+        (self.has(field) && field.def().field_type.is_number())
+            .then(|| self.numbers[SLOT[field as usize] as usize % NUMBERS])
     }
 
     /// A text as logged (addresses, action and status too); `None` for a number.
