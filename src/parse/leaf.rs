@@ -195,37 +195,36 @@ fn more(bytes: &[u8]) -> usize {
 #[inline(always)]
 pub(super) fn integer(value: Value<'_>) -> Result<i64, Mistake> {
     let Value { length, window: Window { low, high }, .. } = value;
-    let number = match length {
-        1..=8 => eight_digits(low, length),
-        9..=15 => {
-            let more = 8 * (length - 8) as u32;
-            let last = eight_digits(low >> more | high << (64 - more), 8);
-            eight_digits(low, length - 8).zip(last).map(|(first, last)| first * 100_000_000 + last)
-        }
-        _ => any_digits(value.text()),
-    };
-    number.ok_or(Mistake::Int)
+    if (1..=8).contains(&length) {
+        eight_digits(low, length)
+    } else if (9..=15).contains(&length) {
+        let more = 8 * (length - 8) as u32;
+        let last = eight_digits(low >> more | high << (64 - more), 8)?;
+        Ok(eight_digits(low, length - 8)? * 100_000_000 + last)
+    } else {
+        any_digits(value.text())
+    }
 }
 
 /// The number in the first `count` (1 to 8) characters of eight.
 #[inline(always)]
-fn eight_digits(word: u64, count: usize) -> Option<i64> {
+fn eight_digits(word: u64, count: usize) -> Result<i64, Mistake> {
     // the digits move to the end of the word, zeros stand before them
     let digits = (word ^ each(b'0')) << (64 - 8 * count as u32);
     if (digits | digits.wrapping_add(each(6))) & each(0xf0) != 0 {
-        return None;
+        return Err(Mistake::Int);
     }
     let pairs = digits * 10 + (digits >> 8);
     let even = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
     let odd = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
-    Some((even.wrapping_add(odd) >> 32) as i64)
+    Ok((even.wrapping_add(odd) >> 32) as i64)
 }
 
 /// The number in digits of any count.
 #[cold]
-fn any_digits(digits: &str) -> Option<i64> {
+fn any_digits(digits: &str) -> Result<i64, Mistake> {
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-    if all_digits { digits.parse().ok() } else { None }
+    if all_digits { digits.parse().map_err(|_| Mistake::Int) } else { Err(Mistake::Int) }
 }
 
 /// An IPv4 address, as nearly all are. As the standard library: no leading zeros.
