@@ -247,14 +247,14 @@ fn ipv4(window: Window, length: usize) -> Option<Ipv4Addr> {
     if !(7..=15).contains(&length) {
         return None;
     }
-    let dots = dots(window.low);
-    let (first, second) = (before(dots), before(dots & dots.wrapping_sub(1)));
-    let behind = window.bytes() >> (second + 8);
-    let third = before(self::dots(behind as u64));
+    let marks = dots(window.low);
+    let (first, second) = (before(marks), before(marks & marks.wrapping_sub(1)));
+    let behind = (window.bytes() >> (second + 8)) as u64;
+    let third = before(dots(behind));
     let end = (8 * length as u32).wrapping_sub(second + 8);
 
     let front = two_octets(window.low, first, second);
-    let back = two_octets(behind as u64, third, end);
+    let back = two_octets(behind, third, end);
     // four lanes: the first octet in the highest, then the third, the second, and the fourth
     let digit = |at: u32| (front >> at & EVEN) << 16 | (back >> at & EVEN);
     let octets = digit(8) * 100 + digit(16) * 10 + digit(24);
@@ -276,12 +276,13 @@ const LANES: u64 = u64::MAX / 0xffff;
 /// The second and the fourth of four lanes.
 const EVEN: u64 = 0x0000_00ff_0000_00ff;
 
+/// A length in its lane. One below zero fills the lanes above it too, and no octet is so long.
 #[inline(always)]
 fn lane(bits: u32, at: u32) -> u64 {
     i64::from(bits as i32).cast_unsigned() << at
 }
 
-/// Marks the dots of a word by their highest bit; after a dot, `/` may be marked too, which no digit stands before.
+/// Marks the dots of a word by their highest bit. Right after a dot `/` may be marked too: an octet without digits.
 #[inline(always)]
 const fn dots(word: u64) -> u64 {
     let zeros = word ^ each(b'.');
