@@ -3,7 +3,7 @@
 use memchr::Memchr;
 
 use super::leaf::is_blank;
-use super::line::{as_text, parse_text};
+use super::line::{Step, as_text, parse_text, steps};
 use crate::record::{FlowBatch, FlowRecord, LineChunk, ParseError, Rejected};
 
 /// The most records of one batch, and the most rejected lines. A record takes nearly a kilobyte: so many of them stay
@@ -33,6 +33,7 @@ pub const BATCH_RECORDS: usize = 128;
 /// ```
 pub struct Batches<'a> {
     chunk: &'a LineChunk,
+    steps: Vec<Step>,
     /// The chunk as text, checked at once; `None` if some line is not UTF-8, which is then sought line by line.
     text: Option<&'a str>,
     line_ends: Memchr<'a>,
@@ -48,6 +49,7 @@ impl<'a> Batches<'a> {
     pub fn new(chunk: &'a LineChunk) -> Self {
         Self {
             chunk,
+            steps: steps(&chunk.format),
             text: str::from_utf8(&chunk.bytes).ok(),
             line_ends: memchr::memchr_iter(b'\n', &chunk.bytes),
             at: 0,
@@ -113,15 +115,17 @@ impl<'a> Batches<'a> {
     /// Reads the line from byte `start` to `end` of the chunk.
     #[inline]
     fn read_line(&self, start: usize, end: usize, record: &mut FlowRecord<'a>) -> Result<(), ParseError> {
-        let (line, around) = match self.text.and_then(|text| Some((text.get(start..end)?, text.get(start..)?))) {
-            Some(texts) => texts,
-            None => {
-                let line = as_text(self.chunk.bytes.get(start..end).unwrap_or_default())?;
-                (line, line)
-            }
+        let line = self.chunk.bytes.get(start..end).unwrap_or_default();
+        let prefix = if self.chunk.timestamp_prefix {
+            line.iter().position(|byte| is_blank(*byte)).unwrap_or(line.len())
+        } else {
+            0
         };
-        let prefix = if self.chunk.timestamp_prefix { line.find([' ', '\t']).unwrap_or(line.len()) } else { 0 };
-        parse_text(line, around, prefix, &self.chunk.format, record)
+        let layout = (&*self.chunk.format, self.steps.as_slice());
+        match self.text {
+            Some(text) => parse_text(text, start..end, prefix, layout, record),
+            None => parse_text(as_text(line)?, 0..line.len(), prefix, layout, record),
+        }
     }
 
     /// Room for all records that the rest of the chunk can hold: each value takes two bytes at least.

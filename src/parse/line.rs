@@ -1,8 +1,10 @@
 //! One line to one record.
 
+use std::ops::Range;
+
 use nom::combinator::iterator;
 
-use super::leaf::{Mistake, Read, Value, Values, address, integer, null, value};
+use super::leaf::{Mistake, Read, Value, Values, address, integer, ipv4_address, value};
 use crate::record::{Action, Column, Field, FieldType, FlowRecord, LogFormat, LogStatus, ParseError, ParseErrorKind};
 
 /// The longest part of a bad value that an error quotes, in characters; the quarantine holds the line itself.
@@ -17,7 +19,7 @@ const QUOTED: usize = 80;
 /// record has no meaning.
 pub fn parse_line<'a>(line: &'a [u8], format: &LogFormat, record: &mut FlowRecord<'a>) -> Result<(), ParseError> {
     let line = as_text(line)?;
-    parse_text(line, line, 0, format, record)
+    parse_text(line, 0..line.len(), 0, (format, &steps(format)), record)
 }
 
 /// The line as text.
@@ -29,20 +31,21 @@ pub(super) fn as_text(line: &[u8]) -> Result<&str, ParseError> {
     })
 }
 
-/// Reads a line into `record`, from byte `start` on: what stands before belongs to no column. `around` begins with the
-/// line and may reach past it, which makes reading faster.
+/// Reads a line of `text` into `record`, except for the first `prefix` bytes, which belong to no column.
 #[inline]
 pub(super) fn parse_text<'a>(
-    line: &'a str,
-    around: &'a str,
-    start: usize,
-    format: &LogFormat,
+    text: &'a str,
+    mut line: Range<usize>,
+    prefix: usize,
+    (format, steps): (&LogFormat, &[Step]),
     record: &mut FlowRecord<'a>,
 ) -> Result<(), ParseError> {
     record.clear();
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    let values = Values::new(line, around, start);
-    read_columns(values, format, record).map_err(|fault| fault.explain(values, line, format))
+    if text.as_bytes().get(line.clone()).is_some_and(|line| line.ends_with(b"\r")) {
+        line.end -= 1;
+    }
+    let values = Values::new(text, line.start + prefix, line.end);
+    read_values(values, steps, record).map_err(|fault| fault.explain(values, line, format))
 }
 
 /// Where reading stopped, and why.
@@ -54,54 +57,76 @@ struct Fault {
 
 /// Reads the values in the order of the format.
 #[inline]
-fn read_columns<'a>(line: Values<'a>, format: &LogFormat, record: &mut FlowRecord<'a>) -> Result<(), Fault> {
+fn read_values<'a>(line: Values<'a>, steps: &[Step], record: &mut FlowRecord<'a>) -> Result<(), Fault> {
     let mut input = line;
-    for (index, column) in format.columns().iter().enumerate() {
-        match read_column(input, *column, record) {
+    for (column, step) in steps.iter().enumerate() {
+        match read_value(input, *step, record) {
             Ok((rest, ())) => input = rest,
-            Err(error) => return Err(Fault { column: index, error }),
+            Err(error) => return Err(Fault { column, error }),
         }
     }
     match value(input) {
-        Ok(_) => Err(Fault { column: format.columns().len(), error: nom::Err::Error(Mistake::End) }),
+        Ok(_) => Err(Fault { column: steps.len(), error: nom::Err::Error(Mistake::End) }),
         Err(_) => Ok(()),
     }
 }
 
-/// Reads the next value into the place that the column names.
+/// What to do with the next value of a line: a column of the format, with the kind of its field.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    Number(Field),
+    Text(Field),
+    Address(Field),
+    Action,
+    Status,
+    Extra(u16),
+    Skip,
+}
+
+/// How lines of this format are read.
+pub(super) fn steps(format: &LogFormat) -> Vec<Step> {
+    let step = |column: &Column| match *column {
+        Column::Field(field) => match field.def().field_type {
+            FieldType::Int32 { .. } | FieldType::Int64 | FieldType::Time => Step::Number(field),
+            FieldType::Text => Step::Text(field),
+            FieldType::Address => Step::Address(field),
+            FieldType::Action => Step::Action,
+            FieldType::Status => Step::Status,
+        },
+        Column::Extra(name) => Step::Extra(name),
+        Column::Repeated => Step::Skip,
+    };
+    format.columns().iter().map(step).collect()
+}
+
+/// Reads the next value into its place.
 #[inline(always)]
-fn read_column<'a>(input: Values<'a>, column: Column, record: &mut FlowRecord<'a>) -> Read<'a, ()> {
-    if let Ok(null) = null(input) {
-        return Ok(null);
-    }
+fn read_value<'a>(input: Values<'a>, step: Step, record: &mut FlowRecord<'a>) -> Read<'a, ()> {
     let (rest, value) = value(input)?;
-    if !value.is_null() {
-        match column {
-            Column::Field(field) => read_field(value, field, record).map_err(nom::Err::Error)?,
-            Column::Extra(name) => record.push_extra(name, value.text()),
-            Column::Repeated => {}
-        }
+    if !value.is_null {
+        take_step(step, value, record).map_err(nom::Err::Error)?;
     }
     Ok((rest, ()))
 }
 
 #[inline(always)]
-fn read_field<'a>(value: Value<'a>, field: Field, record: &mut FlowRecord<'a>) -> Result<(), Mistake> {
-    // in the order of how often they come: a chain of guesses that go right is faster than a jump table
-    let field_type = field.def().field_type;
-    if field_type.is_number() {
-        let number = integer(value)?;
-        if !record.set_number(field, number) {
-            return Err(Mistake::Int);
+fn take_step<'a>(step: Step, value: Value<'a>, record: &mut FlowRecord<'a>) -> Result<(), Mistake> {
+    match step {
+        Step::Number(field) => {
+            let number = integer(value)?;
+            if !record.set_number(field, number) {
+                return Err(Mistake::Int);
+            }
         }
-    } else if field_type == FieldType::Text {
-        record.set_text(field, value.text());
-    } else if field_type == FieldType::Address {
-        record.set_address(field, value.text(), address(value)?);
-    } else if field_type == FieldType::Action {
-        record.set_action(Action::from_name(value.text()).ok_or(Mistake::Value)?);
-    } else {
-        record.set_status(LogStatus::from_name(value.text()).ok_or(Mistake::Value)?);
+        Step::Text(field) => record.set_text(field, value.text()),
+        Step::Address(field) => match ipv4_address(value) {
+            Some(address) => record.set_address(field, value.text(), address),
+            None => record.set_address(field, value.text(), address(value.text())?),
+        },
+        Step::Action => record.set_action(Action::from_name(value.text()).ok_or(Mistake::Value)?),
+        Step::Status => record.set_status(LogStatus::from_name(value.text()).ok_or(Mistake::Value)?),
+        Step::Extra(name) => record.push_extra(name, value.text()),
+        Step::Skip => {}
     }
     Ok(())
 }
@@ -109,15 +134,16 @@ fn read_field<'a>(value: Value<'a>, field: Field, record: &mut FlowRecord<'a>) -
 impl Fault {
     /// The error for the user.
     #[cold]
-    fn explain(&self, values: Values<'_>, line: &str, format: &LogFormat) -> ParseError {
+    fn explain(&self, values: Values<'_>, line: Range<usize>, format: &LogFormat) -> ParseError {
         let values: Vec<Value<'_>> = iterator(values, value).collect();
         let (expected, got) = (format.columns().len(), values.len());
         if got != expected {
-            let byte = values.get(expected).map_or(line.len(), |surplus| surplus.start);
+            let byte = values.get(expected).map_or(line.len(), |surplus| surplus.start - line.start);
             return ParseError { kind: ParseErrorKind::FieldCount { expected, got }, field: None, byte };
         }
-        let (quoted, byte) =
-            values.get(self.column).map_or((String::new(), line.len()), |value| (quote(value.text()), value.start));
+        let (quoted, byte) = values
+            .get(self.column)
+            .map_or((String::new(), line.len()), |value| (quote(value.text()), value.start - line.start));
         let kind = match self.error {
             nom::Err::Error(Mistake::Int) => ParseErrorKind::BadInt(quoted),
             nom::Err::Error(Mistake::Address) => ParseErrorKind::BadAddress(quoted),

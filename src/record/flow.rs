@@ -17,6 +17,9 @@ const fn count(numbers: bool) -> usize {
     found
 }
 
+/// Room for all numbers: a power of two, so that no index has to be checked.
+const NUMBERS: usize = count(true).next_power_of_two();
+
 /// Place of each field among the fields of its kind (numbers, or texts).
 const SLOT: [u8; FIELD_COUNT] = {
     let mut slots = [0; FIELD_COUNT];
@@ -31,21 +34,35 @@ const SLOT: [u8; FIELD_COUNT] = {
     slots
 };
 
-/// The largest number that each field can hold; -1 where it holds none.
-const LARGEST: [i64; FIELD_COUNT] = {
-    let mut largest = [-1; FIELD_COUNT];
+/// Place of each address field among the addresses; beyond them for the other fields.
+const ADDRESS_SLOT: [u8; FIELD_COUNT] = {
+    let mut slots = [u8::MAX; FIELD_COUNT];
+    let (mut next, mut i) = (0, 0);
+    while i < FIELD_COUNT {
+        if matches!(Field::ALL[i].def().field_type, FieldType::Address) {
+            slots[i] = next;
+            next += 1;
+        }
+        i += 1;
+    }
+    slots
+};
+
+/// The first number that each field cannot hold: 0 where it holds none.
+const LIMIT: [u64; FIELD_COUNT] = {
+    let mut limits = [0; FIELD_COUNT];
     let mut i = 0;
     while i < FIELD_COUNT {
-        largest[i] = match Field::ALL[i].def().field_type {
-            FieldType::Int32 { max } => max,
-            FieldType::Int64 => i64::MAX,
-            // the last millisecond of the year 9999, beyond which SQL engines differ
-            FieldType::Time => 253_402_300_799_999,
-            _ => -1,
+        limits[i] = match Field::ALL[i].def().field_type {
+            FieldType::Int32 { max } => max as u64 + 1,
+            FieldType::Int64 => 1 << 63,
+            // beyond the last millisecond of the year 9999 SQL engines differ
+            FieldType::Time => 253_402_300_800_000,
+            _ => 0,
         };
         i += 1;
     }
-    largest
+    limits
 };
 
 /// The first timestamp that is read as milliseconds instead of seconds.
@@ -58,7 +75,7 @@ const FIRST_MILLISECONDS: i64 = 2_147_483_648;
 #[derive(Debug, Clone)]
 pub struct FlowRecord<'a> {
     present: u64,
-    numbers: [i64; count(true)],
+    numbers: [i64; NUMBERS],
     texts: [&'a str; count(false)],
     addresses: [IpAddr; 4],
     action: Option<Action>,
@@ -66,22 +83,11 @@ pub struct FlowRecord<'a> {
     extra: Vec<(u16, &'a str)>,
 }
 
-/// Place of an address field in `addresses`.
-const fn address_slot(field: Field) -> Option<usize> {
-    match field {
-        Field::Srcaddr => Some(0),
-        Field::Dstaddr => Some(1),
-        Field::PktSrcaddr => Some(2),
-        Field::PktDstaddr => Some(3),
-        _ => None,
-    }
-}
-
 impl Default for FlowRecord<'_> {
     fn default() -> Self {
         Self {
             present: 0,
-            numbers: [0; count(true)],
+            numbers: [0; NUMBERS],
             texts: [""; count(false)],
             addresses: [IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED); 4],
             action: None,
@@ -103,9 +109,10 @@ impl<'a> FlowRecord<'a> {
     /// Sets a number; `false` (and nothing set) if the field's type cannot hold it.
     #[inline]
     pub fn set_number(&mut self, field: Field, value: i64) -> bool {
-        let fits = (0..=LARGEST[field as usize]).contains(&value);
+        // a negative number is beyond every limit
+        let fits = value.cast_unsigned() < LIMIT[field as usize];
         if fits {
-            self.numbers[SLOT[field as usize] as usize] = value;
+            self.numbers[SLOT[field as usize] as usize % NUMBERS] = value;
             self.present |= 1 << field as u64;
         }
         fits
@@ -121,8 +128,8 @@ impl<'a> FlowRecord<'a> {
     /// Sets an address: as written, and parsed.
     #[inline]
     pub fn set_address(&mut self, field: Field, written: &'a str, parsed: IpAddr) {
-        if let Some(slot) = address_slot(field) {
-            self.addresses[slot] = parsed;
+        if let Some(place) = self.addresses.get_mut(ADDRESS_SLOT[field as usize] as usize) {
+            *place = parsed;
             self.put_text(field, written);
         }
     }
@@ -157,7 +164,8 @@ impl<'a> FlowRecord<'a> {
 
     /// A number as logged; `None` too for a field that is no number.
     pub fn number(&self, field: Field) -> Option<i64> {
-        (self.has(field) && field.def().field_type.is_number()).then(|| self.numbers[SLOT[field as usize] as usize])
+        (self.has(field) && field.def().field_type.is_number())
+            .then(|| self.numbers[SLOT[field as usize] as usize % NUMBERS])
     }
 
     /// A text as logged (addresses, action and status too); `None` for a number.
@@ -173,8 +181,8 @@ impl<'a> FlowRecord<'a> {
 
     /// A parsed address.
     pub fn address(&self, field: Field) -> Option<IpAddr> {
-        let slot = address_slot(field)?;
-        self.has(field).then(|| self.addresses[slot])
+        let address = self.addresses.get(ADDRESS_SLOT[field as usize] as usize)?;
+        self.has(field).then_some(*address)
     }
 
     /// Values of columns that have no field, with the index of their name in the log format.
