@@ -189,27 +189,22 @@ impl FlowColumns {
                 }
             }
         }
-        let words = |path: &crate::boundary::Path| path.orientation;
-        labels!(Orientation, paths().map(|path| path.map(|path| (words(&path) as u64, words(&path)))), |word, text| {
-            text.push_str(word.as_str())
-        });
-        labels!(
-            OrientedBy,
-            paths().map(|path| path.map(|path| (path.oriented_by as u64, path.oriented_by))),
-            |word, text| text.push_str(word.as_str())
-        );
-        labels!(
-            Confidence,
-            paths().map(|path| path.map(|path| (path.confidence as u64, path.confidence))),
-            |word, text| text.push_str(word.as_str())
-        );
-        labels!(Side, paths().map(|path| path.map(|path| (path.side as u64, path.side))), |word, text| text
-            .push_str(word.as_str()));
-        labels!(
-            Verdict,
-            judgements().map(|judged| judged.map(|judged| (judged.verdict as u64, judged.verdict))),
-            |word, text| text.push_str(word.as_str())
-        );
+        macro_rules! words {
+            ($column:ident, $of:expr, $member:ident) => {
+                labels!(
+                    $column,
+                    $of.map(|of| of.map(|of| (of.$member as u64, of.$member))),
+                    |word, text: &mut String| {
+                        text.push_str(word.as_str());
+                    }
+                );
+            };
+        }
+        words!(Orientation, paths(), orientation);
+        words!(OrientedBy, paths(), oriented_by);
+        words!(Confidence, paths(), confidence);
+        words!(Side, paths(), side);
+        words!(Verdict, judgements(), verdict);
         labels!(
             Reason,
             judgements().map(|judged| judged.map(|judged| (judged.reason.key(), judged.reason))),
@@ -218,11 +213,7 @@ impl FlowColumns {
                 (None, boundary) => append(text, boundary.map(|boundary| boundary.reason(reason))),
             }
         );
-        labels!(
-            Severity,
-            judgements().map(|judged| judged.map(|judged| (judged.severity as u64, judged.severity))),
-            |word, text| text.push_str(word.as_str())
-        );
+        words!(Severity, judgements(), severity);
     }
 
     /// The addresses of client and server.
