@@ -88,10 +88,8 @@ impl FlowColumns {
         which: &[u32],
     ) -> Result<()> {
         if writer.group() != self.group {
-            self.group = writer.group();
-            self.addresses.clear();
-            self.address_indices.iter_mut().for_each(Vec::clear);
-            self.labels.iter_mut().for_each(KeyTable::clear);
+            let scratch = std::mem::take(&mut self.scratch);
+            *self = Self { group: writer.group(), scratch, ..Self::default() };
         }
         self.look_up_addresses(rows, which);
         for field in Field::ALL {
@@ -284,7 +282,7 @@ fn append(text: &mut String, value: Option<impl std::fmt::Display>) {
 struct Addresses {
     v4: FxHashMap<u32, u32>,
     /// IPv6 can be written in several ways: an address is what was written.
-    written: FxHashMap<Box<str>, u32>,
+    written: FxHashMap<Arc<str>, u32>,
     texts: Vec<AddressText>,
 }
 
@@ -313,8 +311,9 @@ impl Addresses {
                 if let Some(id) = self.written.get(written) {
                     return *id;
                 }
-                let id = add(AddressText::Written(written.into()));
-                self.written.insert(written.into(), id);
+                let written: Arc<str> = written.into();
+                let id = add(AddressText::Written(written.clone()));
+                self.written.insert(written, id);
                 id
             }
             None => NULL,
@@ -337,12 +336,6 @@ impl Addresses {
             }
             *index
         });
-    }
-
-    fn clear(&mut self) {
-        self.v4.clear();
-        self.written.clear();
-        self.texts.clear();
     }
 
     fn memory(&self) -> usize {

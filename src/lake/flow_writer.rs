@@ -27,7 +27,7 @@ use super::partition::Hour;
 use super::store::{StagedFile, Store};
 use crate::record::Field;
 
-/// Files open at a time, per writer. Each costs up to about 15 MB.
+/// Files open at a time, per writer. Each costs up to about 20 MB.
 const MAX_OPEN: usize = 4;
 /// Rows read at a time from a file that is scattered.
 const BATCH_ROWS: usize = 1 << 13;
@@ -96,11 +96,12 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         }
     }
 
-    /// Adds rows.
+    /// Adds rows. Their map, if any, is the same in every call: its names go by their numbers.
     pub fn push(&mut self, rows: &FlowRows<'_, '_>) -> Result<(), LakeError> {
         let hours = rows.records.iter().map(|record| Hour::of(record.millis(Field::Start)));
         let mut left: Vec<(u32, Hour)> = (0..).zip(hours).collect();
         let mut which = Vec::with_capacity(left.len());
+        let mut homeless = Vec::new();
         // hour by hour; nearly always there is only one
         while let Some((_, hour)) = left.first().copied() {
             which.clear();
@@ -110,28 +111,57 @@ impl<'s, S: Store> FlowWriter<'s, S> {
                 }
                 *of != hour
             });
-            self.push_hour(hour, rows, &which)?;
+            self.rows += which.len() as u64;
+            if !self.push_hour(hour, rows, &which)? {
+                homeless.extend(which.iter().map(|row| (*row, hour)));
+            }
+        }
+        if !homeless.is_empty() {
+            homeless.sort_unstable();
+            self.push_overflow(rows, &homeless)?;
+        }
+        self.close_passed()
+    }
+
+    /// Adds rows of one hour; `false`, and nothing added, when no file can be open for it.
+    fn push_hour(&mut self, hour: Hour, rows: &FlowRows<'_, '_>, mut which: &[u32]) -> Result<bool, LakeError> {
+        while !which.is_empty() {
+            let Some((slot, room)) = self.slot_with_room(hour)? else { return Ok(false) };
+            let (now, later) = which.split_at(room.min(which.len()));
+            let open = &mut self.open[slot];
+            open.file.push(rows, now).map_err(parquet_error(&open.path))?;
+            which = later;
+            self.close_full(slot)?;
+        }
+        Ok(true)
+    }
+
+    /// Adds rows of one hour that were read back: there are no more hours than files that can be open.
+    fn append_hour(&mut self, hour: Hour, batch: &RecordBatch) -> Result<(), LakeError> {
+        let mut at = 0;
+        while at < batch.num_rows() {
+            let Some((slot, room)) = self.slot_with_room(hour)? else { return Ok(()) };
+            let rows = room.min(batch.num_rows() - at);
+            let open = &mut self.open[slot];
+            open.file.append(&batch.slice(at, rows)).map_err(parquet_error(&open.path))?;
+            at += rows;
+            self.close_full(slot)?;
         }
         Ok(())
     }
 
-    fn push_hour(&mut self, hour: Hour, rows: &FlowRows<'_, '_>, mut which: &[u32]) -> Result<(), LakeError> {
-        self.rows += which.len() as u64;
-        while !which.is_empty() {
-            let Some(slot) = self.slot(hour)? else {
-                return self.push_overflow(hour, rows, which);
-            };
-            let open = &mut self.open[slot];
-            open.used = self.rows;
-            let room = usize::try_from(self.limits.rows.saturating_sub(open.file.rows()).max(1)).unwrap_or(usize::MAX);
-            let (now, later) = which.split_at(room.min(which.len()));
-            open.file.push(rows, now).map_err(parquet_error(&open.path))?;
-            which = later;
-            if self.full(&self.open[slot].file) {
-                self.close(slot)?;
-            }
-        }
-        self.close_passed()
+    /// The open file for the hour, and how many rows it takes.
+    fn slot_with_room(&mut self, hour: Hour) -> Result<Option<(usize, usize)>, LakeError> {
+        let Some(slot) = self.slot(hour)? else { return Ok(None) };
+        let open = &mut self.open[slot];
+        open.used = self.rows;
+        let room = self.limits.rows.saturating_sub(open.file.rows()).max(1);
+        Ok(Some((slot, usize::try_from(room).unwrap_or(usize::MAX))))
+    }
+
+    fn close_full(&mut self, slot: usize) -> Result<(), LakeError> {
+        let file = &self.open[slot].file;
+        if file.rows() >= self.limits.rows || file.size() >= self.limits.bytes { self.close(slot) } else { Ok(()) }
     }
 
     /// Closes the files that time has left behind: an open one holds megabytes until its row group is full.
@@ -140,10 +170,6 @@ impl<'s, S: Store> FlowWriter<'s, S> {
             self.close(slot)?;
         }
         Ok(())
-    }
-
-    fn full<W: std::io::Write + Send>(&self, file: &FlowFile<W>) -> bool {
-        file.rows() >= self.limits.rows || file.size() >= self.limits.bytes
     }
 
     /// The open file for the hour; opened, or another closed for it. `None`: all are busy.
@@ -171,12 +197,15 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         Ok(OpenHour { hour, path, file, used: self.rows })
     }
 
-    fn close(&mut self, slot: usize) -> Result<(), LakeError> {
-        let open = self.open.swap_remove(slot);
-        self.done(open)
+    fn close_all(&mut self) -> Result<(), LakeError> {
+        while !self.open.is_empty() {
+            self.close(0)?;
+        }
+        Ok(())
     }
 
-    fn done(&mut self, OpenHour { hour, path, file, .. }: OpenHour) -> Result<(), LakeError> {
+    fn close(&mut self, slot: usize) -> Result<(), LakeError> {
+        let OpenHour { hour, path, file, .. } = self.open.swap_remove(slot);
         let rows = file.rows();
         let (out, written) = file.finish().map_err(parquet_error(&path))?;
         let bytes = out.finish().map_err(io_error("write", &path))?;
@@ -185,14 +214,15 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         Ok(())
     }
 
-    fn push_overflow(&mut self, hour: Hour, rows: &FlowRows<'_, '_>, which: &[u32]) -> Result<(), LakeError> {
+    fn push_overflow(&mut self, rows: &FlowRows<'_, '_>, homeless: &[(u32, Hour)]) -> Result<(), LakeError> {
         if self.overflow.is_none() {
             let (path, file) = self.scratch_file()?;
             self.overflow = Some(Overflow { path, file, hours: BTreeSet::new() });
         }
         let Some(overflow) = &mut self.overflow else { return Ok(()) };
-        overflow.hours.insert(hour);
-        overflow.file.push(rows, which).map_err(parquet_error(&overflow.path.display().to_string()))
+        overflow.hours.extend(homeless.iter().map(|(_, hour)| *hour));
+        let which: Vec<u32> = homeless.iter().map(|(row, _)| *row).collect();
+        overflow.file.push(rows, &which).map_err(parquet_error(&overflow.path.display().to_string()))
     }
 
     fn scratch_file(&mut self) -> Result<(PathBuf, FlowFile<File>), LakeError> {
@@ -208,9 +238,7 @@ impl<'s, S: Store> FlowWriter<'s, S> {
 
     /// Closes every file; what is staged, and what is in it.
     pub fn finish(mut self) -> Result<(Vec<Staged>, Conserved), LakeError> {
-        while !self.open.is_empty() {
-            self.close(0)?;
-        }
+        self.close_all()?;
         if let Some(Overflow { path, file, hours }) = self.overflow.take() {
             file.finish().map_err(parquet_error(&path.display().to_string()))?;
             self.scatter(&path, &hours.into_iter().collect::<Vec<_>>())?;
@@ -221,20 +249,9 @@ impl<'s, S: Store> FlowWriter<'s, S> {
     /// Divides an overflow file, whose rows are of these hours, until each hour has its file.
     fn scatter(&mut self, path: &PathBuf, hours: &[Hour]) -> Result<(), LakeError> {
         if hours.len() <= MAX_OPEN {
-            let mut files = hours.iter().map(|hour| self.create(*hour)).collect::<Result<Vec<_>, _>>()?;
             let part_of = |hour| hours.binary_search(&hour).ok();
-            route(path, part_of, hours.len(), |part, batch| {
-                let open = &mut files[part];
-                open.file.append(batch).map_err(parquet_error(&open.path))?;
-                if self.full(&files[part].file) {
-                    let next = self.create(hours[part])?;
-                    self.done(std::mem::replace(&mut files[part], next))?;
-                }
-                Ok(())
-            })?;
-            for file in files {
-                self.done(file)?;
-            }
+            route(path, part_of, hours.len(), |part, batch| self.append_hour(hours[part], batch))?;
+            self.close_all()?;
         } else {
             let part_hours = hours.len().div_ceil(MAX_OPEN);
             let parts: Vec<&[Hour]> = hours.chunks(part_hours).collect();

@@ -12,13 +12,12 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::commit::MapIdentity;
 use super::error::{LakeError, io_error, parquet_error};
+use super::pages::ROW_GROUP_BYTES;
 use super::schema::SCHEMA_VERSION;
 use super::store::{StagedFile, Store};
 
 /// Rows of a row group: 262144 read as fast as larger groups in DuckDB and cost less memory to write.
 const ROW_GROUP_ROWS: usize = 1 << 18;
-/// A row group is closed early when its buffers are this large (bytes).
-const ROW_GROUP_BYTES: usize = 20 << 20;
 
 /// What every file of a run says of its origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

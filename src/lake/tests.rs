@@ -63,6 +63,7 @@ fn write_and_read(starts: &[Option<i64>], limits: FileLimits) -> (Vec<(String, O
         let before = rows.len();
         read_flows(&folder.path().join(&file.staged), &file.folder, &mut rows);
         assert_eq!((rows.len() - before) as u64, file.rows);
+        assert!((1..=limits.rows).contains(&file.rows), "{} rows", file.rows);
         assert_eq!(fs::metadata(folder.path().join(&file.staged)).unwrap().len(), file.bytes);
     }
     rows.sort_by_key(|(_, _, line)| *line);
@@ -107,6 +108,15 @@ fn files_roll_by_rows() {
     let starts = vec![Some(0); 100_000];
     let (rows, files) = write_and_read(&starts, FileLimits { rows: 16_384, bytes: u64::MAX });
     assert_eq!((rows.len(), files), (100_000, 7));
+}
+
+/// In random order too, where files come from the overflow: none is longer, none is empty.
+#[test]
+fn scattered_files_roll_by_rows() {
+    let starts: Vec<Option<i64>> = (0..40_000).map(|row| Some(row * 7919 % 30 * HOUR)).collect();
+    let (rows, files) = write_and_read(&starts, FileLimits { rows: 100, bytes: u64::MAX });
+    assert_eq!(rows.len(), starts.len());
+    assert!((400..450).contains(&files), "{files} files of 100 rows hold 40000");
 }
 
 fn commit_of(chain: &Chain<'_, LocalStore>, unit: Unit, objects: &[&str]) -> Commit {

@@ -1,4 +1,4 @@
-//! The values of a line, one nom parser a type.
+//! The values of a line: a nom parser that takes the next one, and what reads it as its type.
 //!
 //! BE ADVISED: nothing here branches on single characters where it can be helped. The lengths of addresses and
 //! numbers in a log are noise to a branch predictor, and each wrong guess costs as much as reading the value. So a

@@ -19,6 +19,8 @@ pub struct LogFormat {
     names: Vec<String>,
     columns: Vec<Column>,
     extra: Vec<String>,
+    /// The fields among the columns, one bit each.
+    fields: u64,
 }
 
 /// Why a text is no log format.
@@ -77,11 +79,14 @@ fn is_name(text: &str) -> bool {
 impl LogFormat {
     /// The format with these columns; any name is legal, and so is a name twice.
     pub fn from_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut format = Self { names: Vec::new(), columns: Vec::new(), extra: Vec::new() };
+        let mut format = Self { names: Vec::new(), columns: Vec::new(), extra: Vec::new(), fields: 0 };
         for name in names {
             let column = match Field::from_name(name) {
-                Some(field) if format.columns.contains(&Column::Field(field)) => Column::Repeated,
-                Some(field) => Column::Field(field),
+                Some(field) if format.has(field) => Column::Repeated,
+                Some(field) => {
+                    format.fields |= 1 << field as u64;
+                    Column::Field(field)
+                }
                 None if format.extra.iter().any(|known| known == name) => Column::Repeated,
                 None => {
                     format.extra.push(name.to_owned());
@@ -129,7 +134,7 @@ impl LogFormat {
 
     /// True when the format has the field.
     pub fn has(&self, field: Field) -> bool {
-        self.columns.contains(&Column::Field(field))
+        self.fields & 1 << field as u64 != 0
     }
 }
 

@@ -152,6 +152,15 @@ impl Column {
         self.pages_bytes + dictionary
     }
 
+    /// Bytes that the chunk will take at most, about: its dictionary is not compressed yet.
+    pub(super) fn size(&self) -> usize {
+        let dictionary = match &self.dictionary {
+            Dictionary::Integers(integers) => integers.values().len() * 8,
+            Dictionary::Texts(texts) => texts.plain().len(),
+        };
+        self.pages_bytes + dictionary
+    }
+
     /// The sum of the values in the pages that were closed, as they were written.
     pub(in crate::lake) fn take_sum(&mut self) -> u128 {
         std::mem::take(&mut self.sum)
@@ -217,9 +226,8 @@ impl Column {
         Ok(())
     }
 
-    /// Ends the chunk: its bytes, and what the file's metadata say of it. Starts anew.
+    /// Ends the chunk, whose last page is closed: its bytes, and what the file's metadata say of it. Starts anew.
     pub(super) fn finish(&mut self, compressor: &mut Compressor) -> Result<(Bytes, ColumnCloseResult)> {
-        self.close_page(false, compressor)?;
         if self.nulls > 0 {
             let rows = std::mem::take(&mut self.nulls);
             let mut buffer = compressor.buffer();
@@ -317,12 +325,10 @@ impl Column {
             }
             Dictionary::Texts(texts) => {
                 let (least, largest) = (texts.iter().min(), texts.iter().max());
-                let exact = |text: Option<&[u8]>| text.is_none_or(|text| text.len() <= STATISTICS_BYTES);
-                let (exact_min, exact_max) = (exact(least), exact(largest));
-                let least = least.map(lower_bound);
-                let largest = largest.and_then(upper_bound);
-                let exact_max = exact_max && largest.is_some();
-                ValueStatistics::new(least, largest, None, nulls, false)
+                let bounds = (least.map(lower_bound), largest.map(upper_bound));
+                let exact = |bound: &Option<ByteArray>, text| bound.as_ref().map(ByteArray::data) == text;
+                let (exact_min, exact_max) = (exact(&bounds.0, least), exact(&bounds.1, largest));
+                ValueStatistics::new(bounds.0, bounds.1, None, nulls, false)
                     .with_min_is_exact(exact_min)
                     .with_max_is_exact(exact_max)
                     .into()
@@ -331,10 +337,11 @@ impl Column {
     }
 
     fn clear(&mut self) {
-        match &mut self.dictionary {
-            Dictionary::Integers(integers) => integers.clear(),
-            Dictionary::Texts(texts) => texts.clear(),
-        }
+        // a dictionary that was large gives its memory back, or the next row groups would be closed early for it
+        self.dictionary = match self.dictionary {
+            Dictionary::Integers(_) => Dictionary::Integers(Integers::default()),
+            Dictionary::Texts(_) => Dictionary::Texts(Texts::default()),
+        };
         self.direct = self.never_indexed.then(Vec::new);
         self.bounds = None;
         self.pages_bytes = 0;
@@ -361,20 +368,21 @@ fn lower_bound(text: &[u8]) -> ByteArray {
     text.get(..end).unwrap_or_default().to_vec().into()
 }
 
-/// The text, or a shorter one that is larger, if there is one.
-fn upper_bound(text: &[u8]) -> Option<ByteArray> {
-    if text.len() <= STATISTICS_BYTES {
-        return Some(text.to_vec().into());
-    }
-    let mut bound = text.get(..STATISTICS_BYTES)?.to_vec();
-    loop {
-        let byte = bound.pop()?;
-        // the next character of ASCII; others are left out
-        if byte < 0x7e {
-            bound.push(byte + 1);
-            return Some(bound.into());
+/// The text, or a shorter one that is larger, where there is one. Never nothing: some readers take a missing bound
+/// beside one that is there for an empty text.
+fn upper_bound(text: &[u8]) -> ByteArray {
+    let mut bound = text.get(..STATISTICS_BYTES.min(text.len())).unwrap_or_default().to_vec();
+    if text.len() > STATISTICS_BYTES {
+        // the next character of ASCII, in the last place that has one
+        while let Some(byte) = bound.pop() {
+            if byte < 0x7e {
+                bound.push(byte + 1);
+                return bound.into();
+            }
         }
+        return text.to_vec().into();
     }
+    bound.into()
 }
 
 #[cfg(test)]
@@ -388,8 +396,8 @@ mod tests {
         let text = format!("{}éb", "a".repeat(63));
         assert_eq!(lower_bound(text.as_bytes()).data(), "a".repeat(63).as_bytes(), "a character is not cut");
         let text = format!("{}~{}", "a".repeat(63), "b");
-        assert_eq!(upper_bound(text.as_bytes()).unwrap().data(), format!("{}b", "a".repeat(62)).as_bytes());
-        assert_eq!(upper_bound("~".repeat(65).as_bytes()), None);
-        assert_eq!(upper_bound("zü".as_bytes()).unwrap().data(), "zü".as_bytes());
+        assert_eq!(upper_bound(text.as_bytes()).data(), format!("{}b", "a".repeat(62)).as_bytes());
+        assert_eq!(upper_bound("~".repeat(65).as_bytes()).data(), "~".repeat(65).as_bytes());
+        assert_eq!(upper_bound("zü".as_bytes()).data(), "zü".as_bytes());
     }
 }

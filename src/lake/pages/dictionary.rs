@@ -42,12 +42,6 @@ impl KeyTable {
         index
     }
 
-    /// Forgets every key.
-    pub(in crate::lake) fn clear(&mut self) {
-        self.direct.fill(NULL);
-        self.hashed.clear();
-    }
-
     /// Bytes held, about.
     pub(super) fn memory(&self) -> usize {
         self.direct.capacity() * 4 + self.hashed.capacity() * 18
@@ -74,11 +68,6 @@ impl Integers {
 
     pub(super) fn values(&self) -> &[i64] {
         &self.values
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.table.clear();
-        self.values.clear();
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -163,12 +152,6 @@ impl Texts {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.ends.len() as u32).map(|index| text(&self.plain, &self.ends, index))
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.plain.clear();
-        self.ends.clear();
-        self.table.clear();
     }
 
     pub(super) fn memory(&self) -> usize {

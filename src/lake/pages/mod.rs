@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A page states the width of its indices itself, so it need not wait for the dictionary to be complete: what is kept
-//! of closed pages is their compressed bytes, and the memory for a row group is little more than its size on disk.
+//! of closed pages is their compressed bytes. Beside them a row group holds its dictionaries, uncompressed.
 //!
 //! The file format's metadata, page headers and nested columns stay with the `parquet` crate. Its writer is also the
 //! reference: `tests` writes the same rows both ways and compares what is read.
@@ -48,11 +48,29 @@ use self::nested::Nested;
 /// Rows of a page.
 const PAGE_ROWS: usize = 1 << 14;
 /// A row group is closed early when what it holds is this large (bytes).
-const ROW_GROUP_BYTES: usize = 20 << 20;
+pub(super) const ROW_GROUP_BYTES: usize = 20 << 20;
+/// Rows after which that is asked: a page of the longest lines would hold a gigabyte.
+const ASKED_ROWS: usize = 1 << 10;
 
 enum AnyColumn {
     Flat(Box<Column>),
     Nested(Nested),
+}
+
+impl AnyColumn {
+    fn memory(&self) -> usize {
+        match self {
+            Self::Flat(column) => column.memory(),
+            Self::Nested(column) => column.memory(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Flat(column) => column.size(),
+            Self::Nested(column) => column.memory(),
+        }
+    }
 }
 
 /// Writes one Parquet file.
@@ -65,6 +83,8 @@ pub(super) struct PageWriter<W: Write + Send> {
     compressor: Compressor,
     group_rows: usize,
     most_group_rows: usize,
+    /// Rows since the memory was asked.
+    unasked_rows: usize,
     size: usize,
 }
 
@@ -95,7 +115,17 @@ impl<W: Write + Send> PageWriter<W> {
             });
         }
         let compressor = Compressor::new(compression)?;
-        Ok(Self { file, stock, columns, summed: Vec::new(), compressor, group_rows: 0, most_group_rows, size: 0 })
+        Ok(Self {
+            file,
+            stock,
+            columns,
+            summed: Vec::new(),
+            compressor,
+            group_rows: 0,
+            most_group_rows,
+            unasked_rows: 0,
+            size: 0,
+        })
     }
 
     /// Has the values of these columns summed up: see [`Column::take_sum`].
@@ -143,13 +173,17 @@ impl<W: Write + Send> PageWriter<W> {
     pub(super) fn added(&mut self, rows: usize, held: usize) -> Result<()> {
         debug_assert!(rows <= self.room(), "{rows} rows, room for {}", self.room());
         self.group_rows += rows;
-        let ends = self.group_rows.is_multiple_of(PAGE_ROWS) || self.group_rows >= self.most_group_rows;
-        if ends {
+        self.unasked_rows += rows;
+        let full = self.group_rows >= self.most_group_rows;
+        if full || self.group_rows.is_multiple_of(PAGE_ROWS) {
             self.close_pages()?;
-            if self.group_rows >= self.most_group_rows || self.memory() + held > ROW_GROUP_BYTES {
+        }
+        if full || self.unasked_rows >= ASKED_ROWS {
+            self.unasked_rows = 0;
+            if full || self.memory() + held > ROW_GROUP_BYTES {
                 self.close_group()?;
             }
-            self.size = self.file.bytes_written() + self.memory();
+            self.size = self.file.bytes_written() + self.columns.iter().map(AnyColumn::size).sum::<usize>();
         }
         Ok(())
     }
@@ -204,14 +238,10 @@ impl<W: Write + Send> PageWriter<W> {
 
     /// Bytes of the row group at hand, about.
     pub(super) fn memory(&self) -> usize {
-        let memory = |column: &AnyColumn| match column {
-            AnyColumn::Flat(column) => column.memory(),
-            AnyColumn::Nested(column) => column.memory(),
-        };
-        self.columns.iter().map(memory).sum()
+        self.columns.iter().map(AnyColumn::memory).sum()
     }
 
-    /// Bytes written and held, as of the last page.
+    /// Bytes written, and those of the row group at hand, as of when the memory was asked.
     pub(super) fn size(&self) -> usize {
         self.size
     }
