@@ -28,25 +28,7 @@ const TALLY_BYTES: usize = 24 << 20;
 const FORMAT: &str =
     "vpc-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status tcp-flags";
 
-const MAP: &str = r#"
-version = 1
-name = "small"
-[vpc.main]
-id = "vpc-1"
-cidrs = ["10.0.0.0/16"]
-[zone.app]
-cidrs = ["10.0.1.0/24"]
-[zone.db]
-cidrs = ["10.0.2.0/24"]
-tags = ["data"]
-[service.postgresql]
-tcp = ["5432"]
-[[rule]]
-id = "app-db"
-from = ["app"]
-to = ["db"]
-service = ["postgresql"]
-"#;
+const MAP: &str = include_str!("../testdata/detect/small.toml");
 
 /// Traffic of the application with its database, of which `hostile` in a thousand records come from somewhere else
 /// and are treated so.

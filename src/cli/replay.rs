@@ -36,7 +36,7 @@ pub(super) struct ReplayArgs {
     /// Pass over files that were delivered at or after this time, by their names
     #[arg(long, env = "FLOWBOUND_UNTIL", value_name = "TIME", value_parser = parse_time)]
     until: Option<i64>,
-    /// Threads in all: each reads, parses, judges and writes [default: one per core]
+    /// Threads in all: those that read also parse, judge and write [default: one per core]
     #[arg(long, env = "FLOWBOUND_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     /// Judge again what the input covers: its old rows are replaced

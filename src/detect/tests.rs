@@ -11,26 +11,7 @@ use crate::boundary::{Boundary, Judgement, Selection, Severity, parse_map};
 use crate::parse::parse_line;
 use crate::record::{FlowRecord, LogFormat};
 
-const MAP: &str = r#"
-version = 1
-name = "small"
-[vpc.main]
-id = "vpc-1"
-cidrs = ["10.0.0.0/16"]
-[zone.app]
-cidrs = ["10.0.1.0/24"]
-[zone.db]
-cidrs = ["10.0.2.0/24"]
-tags = ["data"]
-[service.postgresql]
-tcp = ["5432"]
-[[rule]]
-id = "app-db"
-from = ["app"]
-to = ["db"]
-service = ["postgresql"]
-severity = "critical"
-"#;
+const MAP: &str = include_str!("../../testdata/detect/small.toml");
 
 const FORMAT: &str =
     "vpc-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status tcp-flags";

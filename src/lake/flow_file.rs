@@ -49,7 +49,11 @@ pub(super) struct FlowFile<W: Write + Send> {
 impl<W: Write + Send> FlowFile<W> {
     pub(super) fn new(out: W, properties: &WriterProperties) -> Result<Self> {
         let mut writer = PageWriter::new(out, flows_schema(), properties)?;
-        writer.sum_up(&[Field::Packets as usize, Field::Bytes as usize]);
+        for summed in [Field::Packets, Field::Bytes] {
+            if let Some(column) = writer.column(summed as usize) {
+                column.sum_up();
+            }
+        }
         if let Some(line) = writer.column(added_column(Added::Line)) {
             line.never_index();
         }
@@ -86,7 +90,7 @@ impl<W: Write + Send> FlowFile<W> {
     /// Ends the file: what it was written to, and what it says is in it.
     pub(super) fn finish(mut self) -> Result<(W, Conserved)> {
         let rows = self.writer.flush()?.into();
-        let mut sum = |field: Field| self.writer.column(field as usize).map_or(0, |column| column.take_sum());
+        let mut sum = |field: Field| self.writer.column(field as usize).map_or(0, |column| column.sum());
         let written = Conserved { rows, packets: sum(Field::Packets), bytes: sum(Field::Bytes) };
         Ok((self.writer.finish()?, written))
     }

@@ -136,7 +136,8 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         Ok(true)
     }
 
-    /// Adds rows of one hour that were read back: there are no more hours than files that can be open.
+    /// Adds rows of one hour that were read back. There are no more hours than files that can be open, so each has one;
+    /// were it not so, the count of rows before the commit would tell (I6).
     fn append_hour(&mut self, hour: Hour, batch: &RecordBatch) -> Result<(), LakeError> {
         let mut at = 0;
         while at < batch.num_rows() {

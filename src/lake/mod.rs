@@ -1,4 +1,4 @@
-//! The lake: Arrow columns, Parquet files, partitions, and the chain of commits that makes them visible.
+//! The lake: columns, Parquet files, partitions, and the chain of commits that makes them visible.
 
 mod alert_table;
 mod alert_writer;

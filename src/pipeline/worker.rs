@@ -278,12 +278,11 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
         let mut emitted = Ok(());
         let mut emit = |piece: Piece| {
             if emitted.is_ok() {
-                emitted = match piece {
+                // where it fails, the others stop at once, and so does the loop below
+                emitted = shared.stop_on_error(match piece {
                     Piece::Lines(chunk) => self.hand_out(Work { object: number, chunk }, work),
                     Piece::Rejected { line, raw, error } => shared.reject(number, &[(line, &raw, &error)]),
-                };
-                // the others stop at once, and so does the loop below
-                emitted = shared.stop_on_error(std::mem::replace(&mut emitted, Ok(())));
+                });
             }
         };
         // the object's own faults and those of the disk end it alike: what came before is kept

@@ -1,7 +1,7 @@
 //! Where a record was taken: the VPC (evaluator.md §3), and the side of the flow (§7).
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
@@ -36,7 +36,7 @@ pub(super) enum SideBy {
 pub(super) struct Inventory {
     vpcs: ById<VpcId>,
     /// Those whose zone has role nat or tgw; in many maps there is none.
-    gateways: ById<()>,
+    gateways: HashSet<Box<str>, BuildHasherDefault<IdHasher>>,
     interfaces: ById<Interface>,
 }
 
@@ -79,7 +79,7 @@ struct Interface {
 
 impl Inventory {
     pub(super) fn new(map: &BoundaryMap) -> Self {
-        let mut inventory = Self { vpcs: ById::default(), gateways: ById::default(), interfaces: ById::default() };
+        let mut inventory = Self { vpcs: ById::default(), gateways: HashSet::default(), interfaces: ById::default() };
         for (id, vpc) in (0..=u16::MAX).map(VpcId).zip(&map.vpcs) {
             if let Some(aws_id) = &vpc.id {
                 inventory.vpcs.entry(aws_id.as_str().into()).or_insert(id);
@@ -93,7 +93,7 @@ impl Inventory {
                     addresses: eni.addresses.as_slice().into(),
                 });
                 if zone.is_some_and(|zone| matches!(zone.role, Some(Role::Nat | Role::Tgw))) {
-                    inventory.gateways.insert(eni.id.as_str().into(), ());
+                    inventory.gateways.insert(eni.id.as_str().into());
                 }
             }
         }
@@ -125,7 +125,7 @@ impl Boundary {
     /// Which end of the flow recorded it.
     #[inline(always)]
     pub(super) fn find_side(&self, record: &FlowRecord<'_>, flow: &Flow, at: &Located) -> (Side, SideBy) {
-        if record.text(Field::InterfaceId).is_some_and(|id| self.inventory.gateways.contains_key(id)) {
+        if record.text(Field::InterfaceId).is_some_and(|id| self.inventory.gateways.contains(id)) {
             return (Side::Transit, SideBy::Gateway);
         }
         if let Some(direction) = flow.direction {

@@ -54,7 +54,8 @@ pub(in crate::lake) struct Column {
     /// Of the closed pages.
     rows: u64,
     null_rows: u64,
-    sum: u128,
+    /// Of the values in closed pages, where that was asked for.
+    sum: Option<u128>,
 }
 
 impl Column {
@@ -77,7 +78,7 @@ impl Column {
             pages_bytes: 0,
             rows: 0,
             null_rows: 0,
-            sum: 0,
+            sum: None,
         })
     }
 
@@ -85,6 +86,11 @@ impl Column {
     pub(in crate::lake) fn never_index(&mut self) {
         self.never_indexed = true;
         self.direct = Some(Vec::new());
+    }
+
+    /// Has the values summed up as they are written: see [`sum`](Self::sum).
+    pub(in crate::lake) fn sum_up(&mut self) {
+        self.sum = Some(0);
     }
 
     /// Rows without a value.
@@ -161,13 +167,13 @@ impl Column {
         self.pages_bytes + dictionary
     }
 
-    /// The sum of the values in the pages that were closed, as they were written.
-    pub(in crate::lake) fn take_sum(&mut self) -> u128 {
-        std::mem::take(&mut self.sum)
+    /// The sum of the values in the pages that were closed, in every row group, as they were written.
+    pub(in crate::lake) fn sum(&self) -> u128 {
+        self.sum.unwrap_or(0)
     }
 
     /// Ends a page. A page without any value is put off until there is one, or the row group ends.
-    pub(super) fn close_page(&mut self, sum: bool, compressor: &mut Compressor) -> Result<()> {
+    pub(super) fn close_page(&mut self, compressor: &mut Compressor) -> Result<()> {
         if self.slots.is_empty() {
             return Ok(());
         }
@@ -181,8 +187,8 @@ impl Column {
                     let (least, largest) = self.bounds.unwrap_or((*value, *value));
                     self.bounds = Some((least.min(*value), largest.max(*value)));
                 }
-                if sum {
-                    self.sum += direct.iter().map(|value| u128::try_from(*value).unwrap_or(0)).sum::<u128>();
+                if let Some(sum) = &mut self.sum {
+                    *sum += direct.iter().map(|value| u128::try_from(*value).unwrap_or(0)).sum::<u128>();
                 }
                 encoding = Encoding::DELTA_BINARY_PACKED;
                 delta::encode(direct, &mut buffer);
@@ -190,9 +196,9 @@ impl Column {
             }
             (_, None) if self.slots.is_empty() => {}
             (Dictionary::Integers(integers), None) => {
-                if sum {
+                if let Some(sum) = &mut self.sum {
                     let value = |slot: &u32| integers.values().get(*slot as usize).copied().unwrap_or(0);
-                    self.sum += self.slots.iter().map(|slot| u128::try_from(value(slot)).unwrap_or(0)).sum::<u128>();
+                    *sum += self.slots.iter().map(|slot| u128::try_from(value(slot)).unwrap_or(0)).sum::<u128>();
                 }
                 encoding = put_indices(&self.slots, integers.values().len(), &mut buffer);
             }

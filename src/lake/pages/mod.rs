@@ -78,8 +78,6 @@ pub(super) struct PageWriter<W: Write + Send> {
     file: SerializedFileWriter<W>,
     stock: ArrowRowGroupWriterFactory,
     columns: Vec<AnyColumn>,
-    /// Places of the columns whose values are summed up as they are written.
-    summed: Vec<usize>,
     compressor: Compressor,
     group_rows: usize,
     most_group_rows: usize,
@@ -115,22 +113,7 @@ impl<W: Write + Send> PageWriter<W> {
             });
         }
         let compressor = Compressor::new(compression)?;
-        Ok(Self {
-            file,
-            stock,
-            columns,
-            summed: Vec::new(),
-            compressor,
-            group_rows: 0,
-            most_group_rows,
-            unasked_rows: 0,
-            size: 0,
-        })
-    }
-
-    /// Has the values of these columns summed up: see [`Column::take_sum`].
-    pub(super) fn sum_up(&mut self, columns: &[usize]) {
-        self.summed = columns.to_vec();
+        Ok(Self { file, stock, columns, compressor, group_rows: 0, most_group_rows, unasked_rows: 0, size: 0 })
     }
 
     /// A column without nesting.
@@ -203,9 +186,9 @@ impl<W: Write + Send> PageWriter<W> {
     }
 
     fn close_pages(&mut self) -> Result<()> {
-        for (place, column) in self.columns.iter_mut().enumerate() {
+        for column in &mut self.columns {
             if let AnyColumn::Flat(column) = column {
-                column.close_page(self.summed.contains(&place), &mut self.compressor)?;
+                column.close_page(&mut self.compressor)?;
             }
         }
         Ok(())
