@@ -6,6 +6,7 @@ mod generate;
 mod map;
 mod replay;
 mod schema;
+mod stream;
 mod summary;
 
 use std::ffi::OsString;
@@ -83,6 +84,7 @@ enum LogForm {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::ReplayArgs),
+    Stream(stream::StreamArgs),
     Explain(explain::ExplainArgs),
     /// Check a boundary map, or show it
     #[command(subcommand)]
@@ -196,6 +198,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     });
     let done = match args.command {
         Command::Replay(args) => replay::run(&args),
+        Command::Stream(args) => stream::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Map(command) => map::run(&command),
         Command::Generate(args) => generate::run(&args),

@@ -47,10 +47,19 @@ impl LocalStore {
 
     /// Takes the lake for one writing process. The lock goes with the process, however that ends.
     pub fn lock(&self) -> io::Result<Option<File>> {
+        self.lock_with(File::try_lock)
+    }
+
+    /// Takes the lake for processes that share it, as followers of a stream do.
+    pub fn lock_shared(&self) -> io::Result<Option<File>> {
+        self.lock_with(File::try_lock_shared)
+    }
+
+    fn lock_with(&self, lock: impl FnOnce(&File) -> Result<(), fs::TryLockError>) -> io::Result<Option<File>> {
         let path = self.at("_flowbound/lock");
         make_parent(&path)?;
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => Ok(Some(file)),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error),
@@ -246,8 +255,12 @@ mod tests {
         let store = LocalStore::create(folder.path()).unwrap();
         let held = store.lock().unwrap();
         assert!(held.is_some());
-        assert!(LocalStore::create(folder.path()).unwrap().lock().unwrap().is_none());
+        let other = LocalStore::create(folder.path()).unwrap();
+        assert!(other.lock().unwrap().is_none() && other.lock_shared().unwrap().is_none());
         drop(held);
+        let shared = store.lock_shared().unwrap();
+        assert!(other.lock_shared().unwrap().is_some() && other.lock().unwrap().is_none());
+        drop(shared);
         assert!(store.lock().unwrap().is_some());
     }
 }

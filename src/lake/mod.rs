@@ -20,9 +20,9 @@ mod unit;
 
 pub use alert_table::{AlertRow, AlertStatus};
 pub use alert_writer::AlertWriter;
-pub use chain::Chain;
+pub use chain::{Access, Chain};
 pub use columns::FlowRows;
-pub use commit::{Commit, CommitKind, FileEntry, MapIdentity, ObjectEntry};
+pub use commit::{Closing, Commit, CommitKind, FileEntry, MapIdentity, ObjectEntry, ShardPosition, ShardSpan};
 pub use error::LakeError;
 pub use flow_file::Conserved;
 pub use flow_writer::{FileLimits, FlowWriter};
@@ -30,7 +30,7 @@ pub use local::LocalStore;
 pub use parquet_file::{Origin, Staged, writer_properties};
 pub use partition::{Day, Hour};
 pub use quarantine::{Quarantine, append_quarantine};
-pub use state::{StateEntry, StateReader, StateWriter};
+pub use state::{Emitted, StateEntry, StateReader, StateWriter};
 pub use store::{StagedFile, Store};
 pub use unit::Unit;
 

@@ -9,7 +9,7 @@ use super::summary::{Fault, Skipped, Summary};
 use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
 use crate::boundary::Boundary;
 use crate::lake::{
-    Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit, writer_properties,
+    Access, Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit, writer_properties,
 };
 use crate::record::LogFormat;
 use crate::source::file::InputObject;
@@ -31,6 +31,8 @@ pub struct ReplayOptions {
     pub unit_bytes: u64,
     /// What to do when the lake was written with another map.
     pub map_change: MapChange,
+    /// Whether the caller holds the lake's lock.
+    pub access: Access,
 }
 
 impl Default for ReplayOptions {
@@ -41,6 +43,7 @@ impl Default for ReplayOptions {
             limits: FileLimits::default(),
             unit_bytes: 256 << 20,
             map_change: MapChange::default(),
+            access: Access::Exclusive,
         }
     }
 }
@@ -75,8 +78,8 @@ impl<S: Store> Replay<'_, S> {
     /// Units that were committed before an error stay committed; the unit at hand leaves nothing behind.
     pub async fn run(&self, input: Vec<InputObject>) -> Result<Summary, ReplayError> {
         let started = Instant::now();
-        let mut chain = Chain::open(self.store, CHAIN).await?;
-        let map = self.boundary.map(identity);
+        let mut chain = Chain::open(self.store, CHAIN, self.options.access).await?;
+        let map = self.boundary.map(MapIdentity::of);
         let plan = plan(&chain, input, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
         let mut summary = Summary {
             known: plan.known,
@@ -153,16 +156,6 @@ impl<S: Store> Replay<'_, S> {
         let commit = unit.into_commit(commit);
         chain.commit_next(commit).await?;
         Ok(())
-    }
-}
-
-fn identity(boundary: &Boundary) -> MapIdentity {
-    let (map, selected) = (boundary.map(), boundary.selection());
-    MapIdentity {
-        name: map.name.clone(),
-        sha256: map.sha256.clone(),
-        env: selected.env.clone(),
-        mode: selected.mode.clone(),
     }
 }
 
