@@ -6,7 +6,7 @@ mod generate;
 mod map;
 mod replay;
 mod schema;
-mod stream;
+//mod stream;
 mod summary;
 
 use std::ffi::OsString;
@@ -84,7 +84,7 @@ enum LogForm {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::ReplayArgs),
-    Stream(stream::StreamArgs),
+    //Stream(stream::StreamArgs),
     Explain(explain::ExplainArgs),
     /// Check a boundary map, or show it
     #[command(subcommand)]
@@ -198,7 +198,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     });
     let done = match args.command {
         Command::Replay(args) => replay::run(&args),
-        Command::Stream(args) => stream::run(&args),
+        //Command::Stream(args) => stream::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Map(command) => map::run(&command),
         Command::Generate(args) => generate::run(&args),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::summary::{render_json, render_text};
 use super::{Exit, Failure, FormatArgs, MapArgs, print};
-use crate::lake::{FileLimits, LocalStore};
+use crate::lake::{Access, FileLimits, LocalStore};
 use crate::pipeline::{MapChange, Replay, ReplayError, ReplayOptions, Skipped};
 use crate::record::field::is_known_name;
 use crate::record::{Field, LogFormat};
@@ -143,6 +143,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
             (_, true) => MapChange::KeepOld,
             _ => MapChange::Refuse,
         },
+        access: Access::Exclusive,
     };
     let total = inputs.objects.iter().map(|object| object.size).sum();
     let progress = if args.json { Progress::hidden() } else { Progress::bytes(total) };

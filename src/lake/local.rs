@@ -78,7 +78,8 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn sync_folders(folders: impl IntoIterator<Item = PathBuf>) -> io::Result<()> {
-    folders.into_iter().try_for_each(|folder| File::open(folder)?.sync_all())
+    // a folder that is gone has nothing to keep: what was staged in it was given up
+    folders.into_iter().try_for_each(|folder| absent_is_fine(File::open(folder).and_then(|folder| folder.sync_all())))
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {

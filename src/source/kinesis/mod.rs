@@ -5,7 +5,7 @@ mod reader;
 mod shards;
 mod subscription;
 
-pub use position::{Checkpoint, Position, SequenceNumber};
+pub use position::{Checkpoint, InvalidSequenceNumber, Position, SequenceNumber};
 pub use reader::PollingReader;
 pub use shards::{ChildShard, HashRange, ShardInfo, StreamShards};
 pub use subscription::SubscribedReader;
