@@ -59,7 +59,7 @@ $(PEERS_VENV)/installed: benches/peers/requirements.txt
 # Needs `cargo install cargo-fuzz`, a C++ compiler, and a nightly Rust (or RUSTC_BOOTSTRAP=1 with the stable one).
 # What is found new lies in fuzz/corpus, the seeds in testdata/fuzz; FUZZ_MINUTES says for how long each target runs.
 fuzz:
-	for target in decode parse map; do \
+	for target in decode message parse map; do \
 		mkdir -p fuzz/corpus/$$target; \
 		cargo fuzz run $$target -s none fuzz/corpus/$$target testdata/fuzz/$$target -- \
 			-max_total_time=$$(( $(FUZZ_MINUTES) * 60 )) || exit 1; \

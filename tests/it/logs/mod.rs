@@ -3,6 +3,8 @@
 mod corpus;
 mod expected;
 mod framing;
+mod json;
+mod messages;
 mod properties;
 mod rows;
 mod support;
