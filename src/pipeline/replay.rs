@@ -12,7 +12,7 @@ use crate::lake::{
     Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit, writer_properties,
 };
 use crate::record::LogFormat;
-use crate::source::file::InputObject;
+use crate::source::{InputObject, Sources};
 use crate::telemetry::Progress;
 
 /// The chain of all replays into a lake.
@@ -60,6 +60,8 @@ pub enum ReplayError {
 pub struct Replay<'r, S: Store> {
     /// The lake.
     pub store: &'r S,
+    /// The ways to the input.
+    pub sources: Sources,
     /// The map, if there is one.
     pub boundary: Option<&'r Boundary>,
     /// How.
@@ -77,7 +79,7 @@ impl<S: Store> Replay<'_, S> {
         let started = Instant::now();
         let mut chain = Chain::open(self.store, CHAIN).await?;
         let map = self.boundary.map(identity);
-        let plan = plan(&chain, input, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
+        let plan = plan(&chain, input, &self.sources, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
         let mut summary = Summary {
             known: plan.known,
             known_quarantined: plan.known_quarantined,
@@ -125,6 +127,7 @@ impl<S: Store> Replay<'_, S> {
             boundary: self.boundary,
             options: &self.options,
             properties: writer_properties(&Origin::of(map)),
+            sources: &self.sources,
             objects: &planned.objects,
             progress: &self.progress,
         };
