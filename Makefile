@@ -1,14 +1,15 @@
 # `make test` runs everything; the other targets are its parts, and what takes longer.
 .POSIX:
-.PHONY: test check deny audit rust duckdb bench instructions instructions-update bench-peers fuzz golden clean
+.PHONY: test check deny audit rust duckdb aws bench instructions instructions-update bench-peers fuzz golden clean
 
 PYTHON ?= python3
 VENV = .venv
+STANDINS = .standins
 FUZZ_MINUTES ?= 5
 PEERS_VENV = target/bench-peers/venv
 PEERS ?=
 
-test: rust duckdb
+test: rust duckdb aws
 
 # What CI checks before the tests.
 check: deny
@@ -24,9 +25,21 @@ duckdb: $(VENV)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound $(VENV)/bin/python -m pytest -q tests/duckdb
 
-$(VENV)/installed: tests/duckdb/requirements.txt .ci/requirements.txt
+# The program against a stand-in of AWS, which the tests start on loopback.
+aws: $(VENV)/installed $(STANDINS)/installed
+	cargo build --locked
+	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound MINISTACK=$(STANDINS)/bin/ministack \
+		$(VENV)/bin/python -m pytest -q tests/aws
+
+$(VENV)/installed: tests/duckdb/requirements.txt tests/aws/requirements.txt .ci/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/duckdb/requirements.txt -r .ci/requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/duckdb/requirements.txt \
+		-r tests/aws/requirements.txt -r .ci/requirements.txt
+	touch $@
+
+$(STANDINS)/installed: tests/aws/standins.txt
+	$(PYTHON) -m venv $(STANDINS)
+	$(STANDINS)/bin/pip install --quiet --disable-pip-version-check -r tests/aws/standins.txt
 	touch $@
 
 deny: $(VENV)/installed
@@ -71,4 +84,4 @@ golden:
 
 clean:
 	cargo clean
-	rm -rf $(VENV) lake
+	rm -rf $(VENV) $(STANDINS) lake

@@ -1,8 +1,10 @@
 //! The command line: one file per subcommand.
 
+mod aws;
 mod config;
 mod explain;
 mod generate;
+mod input;
 mod map;
 mod replay;
 mod schema;
@@ -233,6 +235,12 @@ fn tell(failure: Failure) -> Exit {
         let _closed_pipe = writeln!(std::io::stderr(), "error: {}", failure.message);
     }
     failure.exit
+}
+
+/// Says what a person should know, and goes on.
+fn warn(message: std::fmt::Arguments<'_>) {
+    // nobody may be listening
+    let _closed_pipe = writeln!(std::io::stderr(), "warning: {message}");
 }
 
 /// Prints to standard output. A reader that has enough and closes the pipe (`head`) ends the command quietly.

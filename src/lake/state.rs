@@ -190,9 +190,10 @@ impl StateReader {
     }
 
     fn side_by_side(files: impl Iterator<Item = Result<NamedLines, LakeError>>) -> Result<Self, LakeError> {
+        // all are opened before the first is read: what is far away is fetched at once
+        let files = files.collect::<Result<Vec<_>, _>>()?;
         let mut heads = BinaryHeap::new();
-        for file in files {
-            let (path, mut lines) = file?;
+        for (path, mut lines) in files {
             if let Some(Line { key, entry }) = next_line(&path, &mut lines)? {
                 heads.push(Head { key, entry, path, lines });
             }

@@ -1,4 +1,4 @@
-//! Where a lake lies: the few operations that the commit protocol needs, for a local folder (and, later, S3).
+//! Where a lake lies: the few operations that the commit protocol needs, for a local folder and for S3.
 //!
 //! Paths are relative to the lake's root, with `/` between their parts on every system.
 

@@ -12,7 +12,7 @@ use crate::lake::{
     Access, Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit, writer_properties,
 };
 use crate::record::LogFormat;
-use crate::source::file::InputObject;
+use crate::source::{InputObject, Sources};
 use crate::telemetry::Progress;
 
 /// The chain of all replays into a lake.
@@ -63,6 +63,8 @@ pub enum ReplayError {
 pub struct Replay<'r, S: Store> {
     /// The lake.
     pub store: &'r S,
+    /// The ways to the input.
+    pub sources: Sources,
     /// The map, if there is one.
     pub boundary: Option<&'r Boundary>,
     /// How.
@@ -80,7 +82,7 @@ impl<S: Store> Replay<'_, S> {
         let started = Instant::now();
         let mut chain = Chain::open(self.store, CHAIN, self.options.access).await?;
         let map = self.boundary.map(MapIdentity::of);
-        let plan = plan(&chain, input, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
+        let plan = plan(&chain, input, &self.sources, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
         let mut summary = Summary {
             known: plan.known,
             known_quarantined: plan.known_quarantined,
@@ -128,6 +130,7 @@ impl<S: Store> Replay<'_, S> {
             boundary: self.boundary,
             options: &self.options,
             properties: writer_properties(&Origin::of(map)),
+            sources: &self.sources,
             objects: &planned.objects,
             progress: &self.progress,
         };

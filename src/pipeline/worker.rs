@@ -7,8 +7,7 @@
 //! unit ends.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -21,10 +20,10 @@ use crate::boundary::Boundary;
 use crate::decode::{DecodeOptions, Decoder, Piece};
 use crate::lake::{Conserved, LakeError, Quarantine, Staged, Store, append_quarantine};
 use crate::record::{LineChunk, ParseError};
-use crate::source::file::InputObject;
+use crate::source::{InputObject, Sources};
 use crate::telemetry::Progress;
 
-/// Bytes read from a file at a time.
+/// Bytes read from an object at a time.
 const READ_BYTES: usize = 1 << 18;
 
 /// What is the same for every thread of a unit.
@@ -34,6 +33,7 @@ pub(super) struct UnitContext<'u, S: Store> {
     pub(super) boundary: Option<&'u Boundary>,
     pub(super) options: &'u ReplayOptions,
     pub(super) properties: Arc<WriterProperties>,
+    pub(super) sources: &'u Sources,
     pub(super) objects: &'u [InputObject],
     pub(super) progress: &'u Progress,
 }
@@ -213,7 +213,7 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
     ) -> Result<(), ReplayError> {
         let shared = self.shared;
         let report = &shared.reports[number];
-        let mut file = match File::open(&object.path) {
+        let mut file = match shared.context.sources.open(object) {
             Ok(file) => file,
             Err(error) => {
                 // set once: one reader reads an object
