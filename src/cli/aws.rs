@@ -1,6 +1,7 @@
 //! Options of AWS services, and the runtime that their clients live on.
 
-use tokio::runtime::{Builder, Runtime};
+use aws_config::SdkConfig;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::Failure;
 use crate::aws::s3::{S3, S3Options};
@@ -36,16 +37,19 @@ fn parse_url(text: &str) -> Result<String, String> {
 }
 
 impl AwsArgs {
-    /// A client of S3. The configuration of the machine is read now, not before.
-    pub(super) fn s3(&self, runtime: &Runtime) -> S3 {
-        let options = AwsOptions { region: self.aws_region.clone(), endpoint_url: self.endpoint_url.clone() };
-        let config = runtime.block_on(load(&options));
+    /// The configuration of the machine; it is read now, not before.
+    pub(super) async fn config(&self) -> SdkConfig {
+        load(&AwsOptions { region: self.aws_region.clone(), endpoint_url: self.endpoint_url.clone() }).await
+    }
+
+    /// A client of S3.
+    pub(super) fn s3(&self, config: &SdkConfig, runtime: Handle) -> S3 {
         let options = S3Options {
             path_style: self.s3_path_style,
             requester_pays: self.requester_pays,
             sse_kms_key_id: self.sse_kms_key_id.clone(),
         };
-        S3::new(&config, &options, runtime.handle().clone())
+        S3::new(config, &options, runtime)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `flowbound replay`: log files into a lake.
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
@@ -9,10 +9,10 @@ use tokio::runtime::{Builder, Runtime};
 use super::aws::{self, AwsArgs};
 use super::input::InputArgs;
 use super::summary::{render_json, render_text};
-use super::{Exit, Failure, FormatArgs, MapArgs, print, warn};
-use crate::aws::s3::{S3, S3Uri, SCHEME};
+use super::{Exit, Failure, FormatArgs, MapArgs, Place, print, warn};
+use crate::aws::s3::{S3, S3Uri};
 use crate::boundary::Boundary;
-use crate::lake::{FileLimits, LakeError, LocalStore, S3Store, Store};
+use crate::lake::{Access, FileLimits, LakeError, LocalStore, S3Store, Store};
 use crate::pipeline::{MapChange, Replay, ReplayError, ReplayOptions, Skipped, Summary};
 use crate::record::field::is_known_name;
 use crate::record::{Field, LogFormat};
@@ -78,24 +78,6 @@ Verdicts:
 /// Where standard input is kept while it is replayed, in the lake.
 const SPOOL: &str = "_flowbound/standard-input";
 
-/// Where the lake lies.
-enum Place {
-    Folder(PathBuf),
-    S3(S3Uri),
-}
-
-impl Place {
-    fn parse(text: &str) -> Result<Self, Failure> {
-        if text.starts_with(SCHEME) {
-            return text.parse().map(Self::S3).map_err(|error| Failure::usage(format!("--out: {error}")));
-        }
-        if text.contains("://") {
-            return Err(Failure::usage(format!("--out {text}: a lake is a folder or s3://BUCKET/PREFIX")));
-        }
-        Ok(Self::Folder(text.into()))
-    }
-}
-
 pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?;
     let format = args.format.format()?.map(Arc::new);
@@ -105,7 +87,8 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     // a local replay neither reads AWS configuration nor asks for credentials
     let (runtime, s3) = if args.input.is_remote() || matches!(place, Place::S3(_)) {
         let runtime = aws::runtime()?;
-        let s3 = args.aws.s3(&runtime);
+        let config = runtime.block_on(args.aws.config());
+        let s3 = args.aws.s3(&config, runtime.handle().clone());
         (runtime, Some(s3))
     } else {
         (Builder::new_current_thread().build().map_err(Failure::failed)?, None)
@@ -154,7 +137,7 @@ impl Run<'_> {
             // in the lake: nothing else is sure to have the room
             input.push(spool_standard_input(&folder.join(SPOOL)).map_err(Failure::failed)?);
         }
-        let done = self.replay(&store, input);
+        let done = self.replay(&store, Access::Exclusive, input);
         if with_stdin {
             // the copy served its purpose
             let _best_effort = std::fs::remove_dir_all(folder.join(SPOOL));
@@ -171,13 +154,13 @@ impl Run<'_> {
                 store.scratch(SPOOL).map_err(|error| Failure::failed(format!("no temporary folder: {error}")))?;
             input.push(spool_standard_input(&spool).map_err(Failure::failed)?);
         }
-        self.replay(&store, input)
+        self.replay(&store, Access::Shared, input)
     }
 
-    fn replay(self, store: &impl Store, input: Vec<InputObject>) -> Result<Summary, Failure> {
+    fn replay(self, store: &impl Store, access: Access, input: Vec<InputObject>) -> Result<Summary, Failure> {
         let total = input.iter().map(|object| object.size).sum();
         let progress = if self.args.json { Progress::hidden() } else { Progress::bytes(total) };
-        let options = self.args.options(self.format);
+        let options = self.args.options(self.format, access);
         let replay = Replay { store, sources: self.sources, boundary: self.boundary, options, progress };
         self.runtime.block_on(replay.run(input)).map_err(|error| match error {
             ReplayError::Plan(error) => Failure::usage(error),
@@ -187,7 +170,7 @@ impl Run<'_> {
 }
 
 impl ReplayArgs {
-    fn options(&self, format: Option<Arc<LogFormat>>) -> ReplayOptions {
+    fn options(&self, format: Option<Arc<LogFormat>>, access: Access) -> ReplayOptions {
         ReplayOptions {
             format,
             threads: self.threads.map_or(ReplayOptions::default().threads, usize::from),
@@ -199,6 +182,7 @@ impl ReplayArgs {
                 (_, true) => MapChange::KeepOld,
                 _ => MapChange::Refuse,
             },
+            access,
         }
     }
 }

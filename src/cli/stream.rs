@@ -7,18 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::replay::parse_time;
-use super::{AwsArgs, Exit, Failure, FormatArgs, MapArgs, OutArgs};
+use super::input::parse_time;
+use super::aws::AwsArgs;
+use super::{Exit, Failure, FormatArgs, MapArgs, Place};
 use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
 use crate::lake::{FileLimits, LocalStore, S3Store, Store};
 use crate::pipeline::{Stream, StreamOptions, StreamParts};
 use crate::record::LogFormat;
-use crate::source::kinesis::{
-    Coordinator, CoordinatorOptions, DynamoTable, FileTable, KinesisStream, LeaseTable, StartAt, StreamShards,
+use crate::source::kinesis::lease::{
+    Coordinator, CoordinatorOptions, DynamoTable, FileTable, InitialPosition, LeaseTable, Timing,
 };
+use crate::source::kinesis::{KinesisStream, StartAt, StreamShards};
 use crate::telemetry::{Metrics, Readiness, listen};
 
 /// Follow a Kinesis stream of flow logs: judge every record against a map and keep a lake, exactly once
@@ -33,8 +36,9 @@ pub(super) struct StreamArgs {
     stream: String,
     #[command(flatten)]
     map: MapArgs,
-    #[command(flatten)]
-    out: OutArgs,
+    /// The lake: a folder, made if it is not there, or s3://BUCKET/PREFIX
+    #[arg(long, env = "FLOWBOUND_OUT", value_name = "LAKE")]
+    out: String,
     #[command(flatten)]
     format: FormatArgs,
     /// Format of one CloudWatch log group: `GROUP=FIELDS`, as DescribeFlowLogs has them; several divided by `;`
@@ -141,9 +145,9 @@ pub(super) fn run(args: &StreamArgs) -> Result<Exit, Failure> {
 }
 
 async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: StreamOptions) -> Result<Exit, Failure> {
-    let aws = args.aws.load().await;
-    match args.out.place()? {
-        super::Place::Folder(folder) => {
+    let aws = args.aws.config().await;
+    match Place::parse(&args.out)? {
+        Place::Folder(folder) => {
             let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", folder.display()));
             let store = LocalStore::create(&folder).map_err(unwritable)?;
             let Some(_lock) = store.lock_shared().map_err(unwritable)? else {
@@ -151,8 +155,8 @@ async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: Str
             };
             with_store(args, &aws, boundary, options, store).await
         }
-        super::Place::Bucket(bucket) => {
-            let store = bucket.store(&aws)?;
+        Place::S3(uri) => {
+            let store = S3Store::new(args.aws.s3(&aws, Handle::current()), &uri);
             with_store(args, &aws, boundary, options, store).await
         }
     }
@@ -199,9 +203,13 @@ async fn with_table<S: Store + 'static, T: LeaseTable + 'static>(
     let client = aws_sdk_kinesis::Client::new(aws);
     let shards = StreamShards::new(client.clone(), args.stream.clone());
     let coordination = CoordinatorOptions {
-        failover: seconds("failover", args.failover)?,
-        start: args.start.clone(),
-        ..CoordinatorOptions::new(args.worker())
+        worker: args.worker(),
+        start: match args.start {
+            StartAt::Latest => InitialPosition::Latest,
+            StartAt::Time(_) => InitialPosition::AtTimestamp,
+            _ => InitialPosition::TrimHorizon,
+        },
+        timing: Timing::with_failover(seconds("failover", args.failover)?),
     };
     let (leases, events) = Coordinator::start(Arc::new(table), Arc::new(shards.clone()), coordination)
         .await

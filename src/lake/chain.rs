@@ -26,6 +26,9 @@ use super::commit::{Commit, CommitKind, FileEntry, ObjectEntry};
 use super::error::{LakeError, io_error};
 use super::store::Store;
 
+/// The folder with a folder of commits for each chain.
+pub const COMMITS: &str = "_flowbound/commits";
+
 /// Who else may write to a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -140,6 +143,11 @@ impl<'s, S: Store> Chain<'s, S> {
         self.clear_passed().await
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The last commit.
     pub fn head(&self) -> Option<&Commit> {
         self.commits.values().next_back()
@@ -171,7 +179,7 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     async fn read(store: &'s S, name: &str) -> Result<Self, LakeError> {
-        let folder = format!("_flowbound/commits/{name}");
+        let folder = format!("{COMMITS}/{name}");
         let mut commits = BTreeMap::new();
         for path in store.list(&folder).await.map_err(io_error("list", &folder))? {
             if !path.ends_with(".json") {
@@ -279,7 +287,7 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     fn path(&self, number: u64) -> String {
-        format!("_flowbound/commits/{}/{number:010}.json", self.name)
+        format!("{COMMITS}/{}/{number:010}.json", self.name)
     }
 
     async fn publish(&self, commit: &Commit) -> Result<(), LakeError> {

@@ -139,6 +139,22 @@ impl Store for LocalStore {
         Ok(found)
     }
 
+    async fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.at(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.extend(entry.file_name().into_string().ok());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     async fn publish(&self, files: &[(&str, &str)]) -> io::Result<()> {
         let mut changed = BTreeSet::new();
         for (staged, path) in files {

@@ -22,10 +22,10 @@ mod upload;
 
 pub use alert_table::{AlertRow, AlertStatus};
 pub use alert_writer::AlertWriter;
-pub use chain::{Access, Chain};
+pub use chain::{Access, COMMITS, Chain};
 pub use columns::FlowRows;
 pub use commit::{Closing, Commit, CommitKind, FileEntry, MapIdentity, ObjectEntry, ShardPosition, ShardSpan};
-pub use error::LakeError;
+pub use error::{LakeError, io_error};
 pub use flow_file::Conserved;
 pub use flow_writer::{FileLimits, FlowWriter};
 pub use local::LocalStore;

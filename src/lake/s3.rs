@@ -110,6 +110,16 @@ impl Store for S3Store {
         Ok(paths)
     }
 
+    async fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
+        let prefix = self.at(&format!("{folder}/"));
+        let mut names: Vec<String> = self.s3.list(&prefix, true).await?.folders;
+        for name in &mut names {
+            *name = name.strip_prefix(&prefix.key).unwrap_or(name).trim_end_matches('/').to_owned();
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     async fn publish(&self, files: &[(&str, &str)]) -> io::Result<()> {
         let mut copies = JoinSet::new();
         for (staged, path) in files {

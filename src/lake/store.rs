@@ -22,6 +22,9 @@ pub trait Store: Send + Sync {
     /// The paths of all files below a folder, sorted; empty if there is no such folder.
     fn list(&self, folder: &str) -> impl Future<Output = io::Result<Vec<String>>> + Send;
 
+    /// The names of the folders that lie in a folder, sorted; empty if there is no such folder.
+    fn folders(&self, folder: &str) -> impl Future<Output = io::Result<Vec<String>>> + Send;
+
     /// Moves staged files (first name) to their final names (second name), and makes that durable. Done before (the
     /// staged file is gone, the final one there) is fine.
     fn publish(&self, files: &[(&str, &str)]) -> impl Future<Output = io::Result<()>> + Send;

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use super::shard::chain_name;
 use super::{Context, on_cpu};
 use crate::lake::{
-    AlertWriter, Chain, Commit, CommitKind, Conserved, LakeError, Origin, StateEntry, StateReader, StateWriter, Store,
-    Unit, writer_properties,
+    AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, LakeError, Origin, StateEntry, StateReader, StateWriter, Store,
+    Unit, io_error, writer_properties,
 };
 use crate::pipeline::close::{folder, gather, revise, state_files};
 use crate::source::kinesis::Streams;
@@ -19,11 +19,14 @@ use crate::source::kinesis::Streams;
 /// One round: merges what is new.
 pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Result<(), LakeError> {
     let store = &*context.store;
-    let mut chain = Chain::open_head(store, &format!("{}.alerts", context.stream)).await?;
+    let mut chain = Chain::open_head(store, &chain_name(&context.stream, "alerts")).await?;
     let mut closing = chain.head().and_then(|head| head.closing.clone()).unwrap_or_default();
     let known = closing.seen.clone();
-    for shard in context.leases.shards() {
-        closing.seen.entry(chain_name(&context.stream, &shard)).or_default();
+    let shards = chain_name(&context.stream, "");
+    for name in store.folders(COMMITS).await.map_err(io_error("list", COMMITS))? {
+        if name.starts_with(&shards) && name != chain.name() {
+            closing.seen.entry(name).or_default();
+        }
     }
     let mut fresh: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, seen) in &mut closing.seen {

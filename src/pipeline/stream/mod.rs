@@ -18,10 +18,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
-use crate::lake::{FileLimits, LakeError, MapIdentity, Store};
-use crate::source::kinesis::{
-    CoordinatorHandle, Lease, LeaseError, LeaseEvent, Page, ReadError, ShardReader, StartAt, Streams,
-};
+use crate::lake::{FileLimits, MapIdentity, Store};
+use crate::source::kinesis::lease::{CoordinatorHandle, Lease, LeaseEvent};
+use crate::source::kinesis::{Page, ReadError, ShardReader, StartAt, Streams};
 use crate::telemetry::{LeaseChange, Metrics, Readiness};
 
 use shard::{Outcome, ShardError, follow};
@@ -86,12 +85,9 @@ enum Wish {
 /// Why a stream cannot be followed any more.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// The leases.
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
-    /// The lake.
-    #[error(transparent)]
-    Lake(#[from] LakeError),
+    /// The coordinator ended by itself.
+    #[error("the keeping of leases ended; please report this")]
+    Stopped,
     /// The end took too long.
     #[error(
         "not everything that was read could be committed within the drain timeout; the next worker reads it again: \
@@ -111,7 +107,7 @@ fn on_cpu<R>(work: impl FnOnce() -> R) -> R {
 /// A stream that is followed into a lake.
 pub struct Stream<S: Store, K: Streams> {
     context: Arc<Context<S, K>>,
-    events: mpsc::Receiver<LeaseEvent>,
+    events: mpsc::UnboundedReceiver<LeaseEvent>,
     tasks: JoinSet<Done>,
     followed: HashMap<String, Followed>,
     /// Tasks begun so far.
@@ -144,7 +140,7 @@ pub struct StreamParts<S: Store, K: Streams> {
     /// Which shards are this worker's.
     pub leases: CoordinatorHandle,
     /// What happens to leases.
-    pub events: mpsc::Receiver<LeaseEvent>,
+    pub events: mpsc::UnboundedReceiver<LeaseEvent>,
     /// How.
     pub options: StreamOptions,
     /// Where to count.
@@ -177,7 +173,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
                 () = &mut stop => break,
                 event = self.events.recv() => match event {
                     Some(event) => self.on_event(event),
-                    None => return Err(LeaseError::Stopped.into()),
+                    None => return Err(StreamError::Stopped),
                 },
                 Some(done) = self.tasks.join_next() => self.on_done(done).await,
                 _ = tick.tick() => self.close_windows().await,
@@ -236,7 +232,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         };
         self.followed.remove(&shard);
         self.context.metrics.lease(&shard, change, self.followed.len());
-        self.context.ready.set(!self.followed.is_empty() || !leases.wants_shards());
+        self.context.ready.set(!self.followed.is_empty());
         tracing::info!(shard, change = ?change, "followed");
         if let Err(error) = told {
             tracing::warn!(shard, error = error.to_string(), "lease not given back; it expires by itself");
@@ -266,12 +262,9 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
             if closes && let Err(error) = closer::close(&self.context).await {
                 tracing::warn!(error = error.to_string(), "windows not closed; another worker does");
             }
-            self.context.leases.stop().await
+            self.context.leases.stop().await;
         };
-        match timeout_at(until, ended).await {
-            Ok(stopped) => Ok(stopped?),
-            Err(_) => Err(StreamError::DrainTimeout),
-        }
+        timeout_at(until, ended).await.map_err(|_| StreamError::DrainTimeout)
     }
 }
 

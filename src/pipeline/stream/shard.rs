@@ -11,16 +11,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Context, Wish, on_cpu};
-use crate::decode::{MessageOptions, Piece, decode_message};
+use crate::decode::{MessageDecoder, MessageOptions, Piece};
 use crate::lake::{
-    Chain, Commit, CommitKind, LakeError, MapIdentity, Origin, Quarantine, ShardPosition, ShardSpan, Store, Unit,
+    Chain, Commit, CommitKind, LakeError, Origin, Quarantine, ShardPosition, ShardSpan, Store, Unit,
     append_quarantine, writer_properties,
 };
 use crate::pipeline::recorder::Recorder;
 use crate::record::ParseError;
-use crate::source::kinesis::{
-    Checkpoint, ChildShard, Lease, LeaseError, Page, Position, ReadError, Record, ShardReader, StartAt, Streams,
-};
+use crate::source::kinesis::lease::{Lease, LeaseError};
+use crate::source::kinesis::{Checkpoint, ChildShard, Page, Position, ReadError, Record, StartAt, Streams};
 
 /// How the following of a shard ended.
 #[derive(Debug)]
@@ -68,7 +67,8 @@ pub(super) async fn follow<S: Store, K: Streams>(
     let (start, resume) = start_at(head.as_ref(), &lease.checkpoint, context.options.start.clone());
     let mut reader = context.streams.reader(shard, start);
     let messages = MessageOptions { hash_range: lease.hash_range.clone(), ..context.options.messages.clone() };
-    let mut follower = Follower { context: &context, shard, chain, messages, head, resume, unit: None };
+    let decoder = MessageDecoder::new(messages);
+    let mut follower = Follower { context: &context, shard, chain, decoder, head, resume, unit: None };
     loop {
         let due = follower.unit.as_ref().map(|unit| unit.began + context.options.commit_age);
         let page = tokio::select! {
@@ -150,7 +150,7 @@ struct OpenUnit<'f, S: Store> {
 struct Follower<'f, S: Store, K: Streams> {
     context: &'f Context<S, K>,
     shard: &'f str,
-    messages: MessageOptions,
+    decoder: MessageDecoder,
     chain: Chain<'f, S>,
     /// The span of the chain's last commit.
     head: Option<ShardSpan>,
@@ -187,8 +187,9 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         Ok(OpenUnit { unit, recorder, quarantine, span, began: Instant::now(), bytes: 0 })
     }
 
-    fn record_one(&self, open: &mut OpenUnit<'f, S>, record: &Record) -> Result<(), LakeError> {
+    fn record_one(&mut self, open: &mut OpenUnit<'f, S>, record: &Record) -> Result<(), LakeError> {
         let OpenUnit { recorder, quarantine, span, .. } = open;
+        let metrics = &self.context.metrics;
         let source = format!("kinesis://{}/{}/{}", self.context.stream, self.shard, record.sequence);
         let after = self.resume.as_ref().filter(|read| read.sequence == record.sequence).map(|read| read.sub);
         let mut failed = Ok(());
@@ -198,12 +199,12 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
             let mut text = Vec::new();
             for (line, raw, error) in rejected {
                 append_quarantine(&mut text, &source, *line, raw, error);
-                self.context.metrics.quarantined(error.kind.reason());
+                metrics.quarantined(error.kind.reason());
             }
             quarantined += rejected.len() as u64;
             quarantine.write(&text, rejected.len() as u64)
         };
-        let summary = decode_message(&record.data, after, &self.messages, &mut |piece| {
+        let summary = self.decoder.decode(&record.data, after, &mut |piece| {
             if failed.is_ok() {
                 failed = match piece {
                     Piece::Lines(chunk) => recorder.record(&source, &chunk, &mut reject).map(|rows| lines += rows),
@@ -221,8 +222,8 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
             sub: summary.user_records.saturating_sub(1),
         });
         open.bytes += record.data.len() as u64 + summary.bytes_out;
-        self.context.metrics.record(self.shard, record.data.len() as u64);
-        self.context.metrics.passed_over(summary.control, summary.out_of_range);
+        metrics.record(self.shard, record.data.len() as u64);
+        metrics.passed_over(summary.control, summary.out_of_range);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Kinesis Data Streams: shards, their records, and the leases by which workers share them.
 
+pub mod lease;
 mod position;
 mod reader;
 mod shards;

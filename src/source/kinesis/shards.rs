@@ -1,8 +1,11 @@
 //! The shards of a stream, as ListShards has them.
 
+use std::error::Error;
+
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{HashKeyRange, Shard};
 
+use super::lease::ShardList;
 use super::{ReadError, explain};
 
 /// Hash keys of partition keys that go to a shard: 128-bit numbers, both ends included.
@@ -48,6 +51,12 @@ impl From<&aws_sdk_kinesis::types::ChildShard> for ChildShard {
     }
 }
 
+impl ShardList for StreamShards {
+    async fn list(&self) -> Result<Vec<ShardInfo>, Box<dyn Error + Send + Sync>> {
+        Ok(self.all().await?)
+    }
+}
+
 /// The shards of one stream.
 #[derive(Debug, Clone)]
 pub struct StreamShards {
@@ -67,7 +76,7 @@ impl StreamShards {
     }
 
     /// Every shard that still has records, closed ones too.
-    pub async fn list(&self) -> Result<Vec<ShardInfo>, ReadError> {
+    pub async fn all(&self) -> Result<Vec<ShardInfo>, ReadError> {
         let mut shards = Vec::new();
         let mut next: Option<String> = None;
         loop {
@@ -91,7 +100,7 @@ impl StreamShards {
 
     /// The shards that follow this one.
     pub async fn children_of(&self, parent: &str) -> Result<Vec<ChildShard>, ReadError> {
-        let shards = self.list().await?;
+        let shards = self.all().await?;
         Ok(shards.into_iter().filter(|shard| shard.parents.iter().any(|id| id == parent)).collect())
     }
 }
