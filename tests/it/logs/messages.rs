@@ -442,4 +442,9 @@ proptest! {
         let (_, summary) = read(&record);
         prop_assert!(summary.lines + summary.control > 0 || summary.bytes_out == 0, "{summary:?}");
     }
+
+    #[test]
+    fn what_the_fuzz_target_promises_holds(record in any_record(), how: u8) {
+        flowbound::fuzzing::message(&[&[how], record.as_slice()].concat());
+    }
 }
