@@ -6,9 +6,7 @@
 use std::sync::Arc;
 
 use crate::boundary::parse_map;
-use crate::decode::{
-    DecodeOptions, DecodeSummary, Decoder, MessageDecoder, MessageOptions, MessageSummary, Piece,
-};
+use crate::decode::{DecodeOptions, DecodeSummary, Decoder, MessageDecoder, MessageOptions, MessageSummary, Piece};
 use crate::parse::{Batches, parse_line};
 use crate::record::{FlowBatch, FlowRecord, LogFormat};
 

@@ -23,8 +23,6 @@ mod reader;
 mod shapes;
 mod splitter;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 pub(super) use reader::{Formats, Reader};
 pub(super) use stream::Stream;

@@ -145,7 +145,7 @@ impl Reader {
             Some(message) => match text(message).map_err(|error| bad_json(&error))? {
                 Some(message) if is_object(message.as_bytes()) => self.try_read(message.as_bytes(), depth + 1, sink),
                 Some(message) => {
-                    self.push(message.as_bytes(), None, sink);
+                    self.push_text(message.as_bytes(), sink);
                     Ok(())
                 }
                 None => Err(ParseErrorKind::OtherKind(kind(members))),
@@ -165,19 +165,26 @@ impl Reader {
         let mut done = 0;
         for place in &events.json {
             let message = events.text.get(place.clone()).unwrap_or_default();
-            self.push(events.text.get(done..place.start).unwrap_or_default(), Some(&format), sink);
+            self.push_events(events.text.get(done..place.start).unwrap_or_default(), &format, sink);
             if let Err(kind) = self.try_read(message, depth + 1, sink) {
                 self.reject(message, kind, sink);
             }
             // behind the line end
             done = place.end + 1;
         }
-        self.push(events.text.get(done..).unwrap_or_default(), Some(&format), sink);
+        self.push_events(events.text.get(done..).unwrap_or_default(), &format, sink);
     }
 
-    /// Adds lines, the last one with its end or without; a text without content is a blank line.
-    fn push(&mut self, lines: &[u8], format: Option<&Arc<LogFormat>>, sink: &mut Sink<'_>) {
-        let text = self.page(format, sink);
+    /// Adds the lines of neighbouring events, each with its end; there may be none.
+    fn push_events(&mut self, lines: &[u8], format: &Arc<LogFormat>, sink: &mut Sink<'_>) {
+        if !lines.is_empty() {
+            self.page(Some(format), sink).extend_from_slice(lines);
+        }
+    }
+
+    /// Adds a text as of a file: lines, the last one with its end or without. One without content is a blank line.
+    fn push_text(&mut self, lines: &[u8], sink: &mut Sink<'_>) {
+        let text = self.page(None, sink);
         text.extend_from_slice(lines);
         if !lines.ends_with(b"\n") {
             text.push(b'\n');

@@ -167,3 +167,82 @@ fn is_between(byte: u8) -> bool {
 fn bad(detail: &str) -> ParseErrorKind {
     ParseErrorKind::BadJson(detail.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts of a text that comes in pieces: objects as they are, others in brackets; and what is wrong.
+    fn parts(text: &str, piece: usize, limit: usize) -> (Vec<String>, Vec<String>) {
+        let (mut found, mut faults) = (Vec::new(), Vec::new());
+        let mut splitter = Splitter::new(limit);
+        let (mut start, mut end) = (0, 0);
+        while start < text.len() {
+            let Some(part) = splitter.next(&text.as_bytes()[start..end], end == text.len()) else {
+                end = (end + piece).min(text.len());
+                continue;
+            };
+            let bytes = String::from_utf8_lossy(&text.as_bytes()[start..start + part.length()]).into_owned();
+            start += part.length();
+            match part {
+                Part::Between(_) => {}
+                Part::Object(_) => found.push(bytes),
+                Part::Broken(_, fault) => {
+                    found.push(format!("<{bytes}>"));
+                    faults.push(fault.to_string());
+                }
+            }
+        }
+        (found, faults)
+    }
+
+    #[test]
+    fn objects_are_found_in_pieces_of_any_size() {
+        for (text, expected) in [
+            ("", vec![]),
+            (" [,]\r\n", vec![]),
+            ("{}{}", vec!["{}", "{}"]),
+            ("[{\"a\": [{}, {\"b\": 1}]},\n{}]", vec!["{\"a\": [{}, {\"b\": 1}]}", "{}"]),
+            (r#"{"}":"\"}{"}{"\\":"]"}"#, vec![r#"{"}":"\"}{"}"#, r#"{"\\":"]"}"#]),
+            // from here on something is broken
+            ("{\"a\":\"b\n{}", vec!["<{\"a\":\"b\n>", "{}"]),
+            ("{\"a\":\"b\"\n{}{}", vec!["<{\"a\":\"b\"\n>", "{}", "{}"]),
+            ("{\"a\":{\n{}", vec!["<{\"a\":{\n>", "{}"]),
+            ("{\"a\":\n{}", vec!["<{\"a\":\n{}>"]),
+            ("{}x {}\n y\n{}", vec!["{}", "<x {}\n y\n>", "{}"]),
+            ("{\"a\":\"\\", vec!["<{\"a\":\"\\>"]),
+            ("1", vec!["<1>"]),
+        ] {
+            for piece in 1..=text.len().max(1) {
+                let (found, faults) = parts(text, piece, usize::MAX);
+                assert_eq!(found, expected, "{text}");
+                assert_eq!(faults.len(), found.iter().filter(|part| part.starts_with('<')).count());
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_may_be_as_long_as_the_limit() {
+        for piece in 1..20 {
+            assert_eq!(parts("{\"a\":12}\n{}", piece, 8).0, ["{\"a\":12}", "{}"]);
+            let (found, faults) = parts("{\"a\":123}\n{}\n{\"", piece, 8);
+            assert_eq!(found, ["<{\"a\":123}\n>", "{}", "<{\">"]);
+            assert!(faults[0].contains("larger than 8 bytes"), "{faults:?}");
+        }
+    }
+
+    /// Whatever serde_json writes is found again.
+    #[test]
+    fn objects_are_told_from_their_neighbours_as_a_json_library_does() {
+        let values = [
+            serde_json::json!({"a": "\"{}[]\\", "b": [1.5e3, null, true, {"c": {}}]}),
+            serde_json::json!({"\n": {"\u{7f}\u{0}": "ü{"}}),
+        ];
+        for write in [serde_json::to_string, serde_json::to_string_pretty] {
+            let texts: Vec<String> = values.iter().map(|value| write(value).unwrap()).collect();
+            for between in ["", "\n", ", "] {
+                assert_eq!(parts(&texts.join(between), 3, usize::MAX), (texts.clone(), vec![]));
+            }
+        }
+    }
+}

@@ -54,11 +54,11 @@ impl<'a> UserRecord<'a> {
     }
 }
 
-/// The user records of an aggregate, or `None` if the record is none.
+/// The user records of an aggregate, at least one, or `None` if the record is none.
 pub(super) fn read(record: &[u8]) -> Option<Vec<UserRecord<'_>>> {
     let (message, digest) = record.strip_prefix(MAGIC)?.split_last_chunk::<DIGEST_BYTES>()?;
     let fits = <[u8; DIGEST_BYTES]>::from(Md5::digest(message)) == *digest;
-    fits.then(|| aggregate(message)).flatten()
+    fits.then(|| aggregate(message)).flatten().filter(|users| !users.is_empty())
 }
 
 fn aggregate(message: &[u8]) -> Option<Vec<UserRecord<'_>>> {

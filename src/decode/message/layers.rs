@@ -133,12 +133,7 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Unpacks all of it into `output`, which grows as needed up to the limit, and returns the length.
-fn unpack(
-    compression: Compression,
-    mut input: &[u8],
-    output: &mut Vec<u8>,
-    limit: u64,
-) -> Result<usize, DecodeError> {
+fn unpack(compression: Compression, mut input: &[u8], output: &mut Vec<u8>, limit: u64) -> Result<usize, DecodeError> {
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut unpacker = Unpacker::new(compression);
     let mut length = 0;

@@ -22,8 +22,6 @@
 
 mod kpl;
 mod layers;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -136,12 +134,7 @@ impl MessageDecoder {
     ///
     /// User records whose index in the record is not above `after_sub` are left out: reading resumes inside of an
     /// aggregate. The one user record of a record that is no aggregate has the index 0.
-    pub fn decode(
-        &mut self,
-        payload: &[u8],
-        after_sub: Option<u64>,
-        out: &mut dyn FnMut(Piece),
-    ) -> MessageSummary {
+    pub fn decode(&mut self, payload: &[u8], after_sub: Option<u64>, out: &mut dyn FnMut(Piece)) -> MessageSummary {
         let mut summary = MessageSummary::default();
         let mut lines = Lines::new(&self.options);
         self.layers.allow(self.options.max_inflated);

@@ -6,17 +6,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flowbound::decode::{MessageDecoder, MessageOptions, MessageSummary};
 use flowbound::record::LogFormat;
-use md5::{Digest as _, Md5};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::aggregates::aggregate;
 use super::framing::{gzip, zstd};
 use super::support::{Log, testdata};
 
-const LINE: &str = "2 123456789012 eni-0a 10.0.1.5 10.0.2.9 49152 443 6 1 40 1790640000 1790640058 ACCEPT OK";
-const REPLY: &str = "2 123456789012 eni-0a 10.0.2.9 10.0.1.5 443 49152 6 1 40 1790640000 1790640058 ACCEPT OK";
+pub(crate) const LINE: &str =
+    "2 123456789012 eni-0a 10.0.1.5 10.0.2.9 49152 443 6 1 40 1790640000 1790640058 ACCEPT OK";
+pub(crate) const REPLY: &str =
+    "2 123456789012 eni-0a 10.0.2.9 10.0.1.5 443 49152 6 1 40 1790640000 1790640058 ACCEPT OK";
 
-fn read_with(options: MessageOptions, after_sub: Option<u64>, record: &[u8]) -> (Log, MessageSummary) {
+pub(crate) fn read_with(options: MessageOptions, after_sub: Option<u64>, record: &[u8]) -> (Log, MessageSummary) {
     let mut log = Log::default();
     let summary = MessageDecoder::new(options).decode(record, after_sub, &mut |piece| log.take(piece));
     log.rejected.sort_by_key(|(line, ..)| *line);
@@ -25,21 +27,21 @@ fn read_with(options: MessageOptions, after_sub: Option<u64>, record: &[u8]) -> 
     (log, summary)
 }
 
-fn read(record: &[u8]) -> (Log, MessageSummary) {
+pub(crate) fn read(record: &[u8]) -> (Log, MessageSummary) {
     read_with(MessageOptions::default(), None, record)
 }
 
 /// Numbers and destination ports of the records.
-fn ports(log: &Log) -> Vec<(i64, i64)> {
+pub(crate) fn ports(log: &Log) -> Vec<(i64, i64)> {
     log.records.iter().map(|(line, values)| (*line, values["dstport"].as_i64().unwrap())).collect()
 }
 
 /// Numbers and reasons of what was rejected.
-fn reasons(log: &Log) -> Vec<(i64, &'static str)> {
+pub(crate) fn reasons(log: &Log) -> Vec<(i64, &'static str)> {
     log.rejected.iter().map(|(line, _, error)| (*line, error.kind.reason())).collect()
 }
 
-fn envelope(group: &str, messages: &[&str]) -> Vec<u8> {
+pub(crate) fn envelope(group: &str, messages: &[&str]) -> Vec<u8> {
     let events: Vec<Value> = messages
         .iter()
         .enumerate()
@@ -66,14 +68,16 @@ fn record(key: impl Fn(&str) -> String) -> Value {
 fn camel(name: &str) -> String {
     let mut parts = name.split('-');
     let first = parts.next().unwrap().replace("addr", "Addr").replace("port", "Port");
-    parts.fold(first, |text, part| text + &part[..1].to_uppercase() + &part[1..])
+    parts.fold(first, |text, part| {
+        let (letter, rest) = part.split_at(1);
+        text + &letter.to_uppercase() + rest
+    })
 }
 
 #[test]
 fn the_fixtures_give_the_lines_that_their_answers_say() {
     let folder = testdata("logs/synthetic");
-    let answers: Value =
-        serde_json::from_slice(&std::fs::read(folder.join("kinesis.expected.json")).unwrap()).unwrap();
+    let answers: Value = serde_json::from_slice(&std::fs::read(folder.join("kinesis.expected.json")).unwrap()).unwrap();
     let lines = [&answers["lines"]["1"], &answers["lines"]["2"]];
     for (name, expected) in [
         ("kinesis-cwl.json.gz", &[0, 1][..]),
@@ -357,8 +361,11 @@ fn a_broken_object_does_not_take_its_neighbours_with_it() {
 #[test]
 fn objects_of_another_kind_are_named() {
     for (object, word) in [
-        (json!({"version": "0", "id": "x", "detail-type": "CloudWatch Alarm State Change", "source": "aws.cloudwatch",
-            "region": "us-east-1", "detail": {"alarmName": "a"}}), "EventBridge event: \"CloudWatch Alarm State Change\""),
+        (
+            json!({"version": "0", "id": "x", "detail-type": "CloudWatch Alarm State Change", "source": "aws.cloudwatch",
+            "region": "us-east-1", "detail": {"alarmName": "a"}}),
+            "EventBridge event: \"CloudWatch Alarm State Change\"",
+        ),
         (json!({"class_uid": 4001, "activity_id": 6, "src_endpoint": {"ip": "10.0.0.1"}}), "OCSF event of class 4001"),
         (json!({"AlarmName": "a", "NewStateValue": "ALARM"}), "CloudWatch alarm"),
         (json!({"Records": [{"s3": {}}]}), "event notification"),
@@ -395,116 +402,6 @@ fn a_bomb_is_quarantined() {
     assert_eq!(reasons(&read(wide.as_bytes()).0), [(1, "bad_json")]);
     let deep = format!("{{\"a\":{}", "[".repeat(1_000_000));
     assert_eq!(reasons(&read(deep.as_bytes()).0), [(1, "bad_json")]);
-}
-
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2];
-    let mut length = bytes.len();
-    while length > 127 {
-        out.push((length & 127) as u8 | 128);
-        length >>= 7;
-    }
-    out.push(length as u8);
-    [out.as_slice(), bytes].concat()
-}
-
-/// An aggregate as the Kinesis Producer Library writes it, of (partition key, explicit hash key, data).
-fn aggregate(keys: &[&str], hash_keys: &[&str], users: &[(u64, Option<u64>, &[u8])]) -> Vec<u8> {
-    let mut message = Vec::new();
-    for key in keys {
-        message.extend(field(1, key.as_bytes()));
-    }
-    for key in hash_keys {
-        message.extend(field(2, key.as_bytes()));
-    }
-    for (key, hash_key, data) in users {
-        let mut user = vec![8, *key as u8];
-        if let Some(hash_key) = hash_key {
-            user.extend([16, *hash_key as u8]);
-        }
-        user.extend(field(3, data));
-        message.extend(field(3, &user));
-    }
-    sealed(&message)
-}
-
-fn sealed(message: &[u8]) -> Vec<u8> {
-    [b"\xf3\x89\x9a\xc2", message, Md5::digest(message).as_slice()].concat()
-}
-
-#[test]
-fn an_aggregate_is_read_from_any_user_record_on() {
-    let packed = gzip(&envelope("g", &[LINE, REPLY]));
-    let users: [(u64, Option<u64>, &[u8]); 4] =
-        [(0, None, &packed), (1, None, LINE.as_bytes()), (0, None, b"{}"), (1, None, REPLY.as_bytes())];
-    let record = aggregate(&["eni-0a", "eni-0b"], &[], &users);
-    let all = [(1, 443), (2, 49152), (3, 443), (5, 49152)];
-    for (after, from, rejected) in [(None, 0, 1), (Some(0), 2, 1), (Some(1), 3, 1), (Some(2), 3, 0), (Some(3), 4, 0)] {
-        let (log, summary) = read_with(MessageOptions::default(), after, &record);
-        assert_eq!(ports(&log), all[from..], "after {after:?}");
-        assert_eq!((summary.user_records, summary.rejected), (4, rejected));
-    }
-    // what is no aggregate is the user record 0
-    assert_eq!(read_with(MessageOptions::default(), Some(0), LINE.as_bytes()).0, Log::default());
-}
-
-#[test]
-fn user_records_of_another_shard_are_dropped_and_counted() {
-    // printf eni-0a | md5sum begins with 1ee6, eni-0b with 6c91... whatever they are, the library says so too
-    let hash = |key: &str| u128::from_be_bytes(Md5::digest(key).into());
-    let (low, high) = if hash("eni-0a") < hash("eni-0b") { ("eni-0a", "eni-0b") } else { ("eni-0b", "eni-0a") };
-    let last = u128::MAX.to_string();
-    let users: [(u64, Option<u64>, &[u8]); 4] = [
-        (0, None, LINE.as_bytes()),
-        (1, None, REPLY.as_bytes()),
-        (0, Some(0), LINE.as_bytes()),
-        (1, Some(1), REPLY.as_bytes()),
-    ];
-    let record = aggregate(&[low, high], &[&last, "0"], &users);
-    for (range, expected) in [
-        (0..=u128::MAX, vec![1, 2, 3, 4]),
-        (0..=hash(low), vec![1, 4]),
-        (hash(high)..=u128::MAX, vec![2, 3]),
-        (1..=hash(low) - 1, vec![]),
-    ] {
-        let options = MessageOptions { hash_range: Some(range.clone()), ..MessageOptions::default() };
-        let (log, summary) = read_with(options.clone(), None, &record);
-        assert_eq!((log.lines(), summary.out_of_range), (expected.clone(), 4 - expected.len() as u64));
-        // a record that is no aggregate lies where it belongs
-        assert_eq!(read_with(options, None, LINE.as_bytes()).1.lines, 1);
-    }
-}
-
-#[test]
-fn what_does_not_keep_to_the_format_of_aggregates_is_none() {
-    let good = aggregate(&["a"], &["5"], &[(0, Some(0), LINE.as_bytes())]);
-    assert_eq!(ports(&read(&good).0), [(1, 443)]);
-    let user = |bytes: &[u8]| sealed(&[field(1, b"a"), field(3, bytes)].concat());
-    let mut wrong_sum = good.clone();
-    *wrong_sum.last_mut().unwrap() ^= 1;
-    for record in [
-        wrong_sum,
-        good[..good.len() - 1].to_vec(),
-        good[..10].to_vec(),
-        aggregate(&["a"], &[], &[(1, None, LINE.as_bytes())]),
-        aggregate(&["a"], &["5"], &[(0, Some(1), LINE.as_bytes())]),
-        aggregate(&["a"], &["five"], &[(0, Some(0), LINE.as_bytes())]),
-        user(&field(3, LINE.as_bytes())),
-        user(&[8, 0]),
-        user(&[8, 0, 26, 99, b'x']),
-        sealed(&[0xff; 12]),
-        sealed(b"\x0b"),
-    ] {
-        let (log, summary) = read(&record);
-        assert_eq!((reasons(&log), summary.user_records), (vec![(1, "not_text")], 1));
-        assert_eq!(log.rejected[0].1, record);
-    }
-    // fields of tomorrow are passed over
-    let tomorrow = [field(1, b"a"), vec![0x20, 0x96, 1, 0x2d, 1, 2, 3, 4, 0x31, 1, 2, 3, 4, 5, 6, 7, 8]].concat();
-    let tomorrow = [tomorrow, field(3, &[&[8, 0, 0x20, 1][..], &field(3, LINE.as_bytes())].concat())].concat();
-    assert_eq!(ports(&read(&sealed(&tomorrow)).0), [(1, 443)]);
-    let (log, summary) = read(&sealed(b""));
-    assert_eq!((log, summary.user_records), (Log::default(), 1));
 }
 
 /// Bytes that are sometimes nearly a record of flow logs.
@@ -544,5 +441,10 @@ proptest! {
     fn no_record_is_passed_over_in_silence(record in any_record()) {
         let (_, summary) = read(&record);
         prop_assert!(summary.lines + summary.control > 0 || summary.bytes_out == 0, "{summary:?}");
+    }
+
+    #[test]
+    fn what_the_fuzz_target_promises_holds(record in any_record(), how: u8) {
+        flowbound::fuzzing::message(&[&[how], record.as_slice()].concat());
     }
 }

@@ -1,5 +1,6 @@
 //! Decoding and parsing together, against every log in `testdata/logs`.
 
+mod aggregates;
 mod corpus;
 mod expected;
 mod framing;

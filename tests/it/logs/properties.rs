@@ -152,10 +152,11 @@ proptest! {
             let accounted = log.records.len() + log.rejected.len() + log.blank_lines + summary.headers as usize;
             prop_assert_eq!(summary.lines as usize, accounted);
             // a line of JSON may hold any number of lines
-            prop_assume!(summary.content != decode::Content::Json);
-            let lines = object.iter().filter(|byte| **byte == b'\n').count();
-            prop_assert_eq!(accounted, lines + usize::from(object.last().is_some_and(|byte| *byte != b'\n')
-                && object != b"\xef\xbb\xbf"));
+            if summary.content != decode::Content::Json {
+                let lines = object.iter().filter(|byte| **byte == b'\n').count();
+                prop_assert_eq!(accounted, lines + usize::from(object.last().is_some_and(|byte| *byte != b'\n')
+                    && object != b"\xef\xbb\xbf"));
+            }
         }
     }
 
