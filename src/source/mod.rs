@@ -1,3 +1,4 @@
 //! Where flow logs come from.
 
 pub mod file;
+pub mod kinesis;
