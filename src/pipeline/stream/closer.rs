@@ -16,8 +16,18 @@ use crate::lake::{
 use crate::pipeline::close::{folder, gather, revise, state_files};
 use crate::source::kinesis::Streams;
 
-/// One round: merges what is new.
+/// Merges what is new.
 pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Result<(), LakeError> {
+    // another closer was faster; there may be more since
+    while let Err(error) = round(context).await {
+        if !matches!(error, LakeError::Conflict(_)) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+async fn round<S: Store, K: Streams>(context: &Context<S, K>) -> Result<(), LakeError> {
     let store = &*context.store;
     let mut chain = Chain::open_head(store, &chain_name(&context.stream, "alerts")).await?;
     let mut closing = chain.head().and_then(|head| head.closing.clone()).unwrap_or_default();
@@ -72,11 +82,7 @@ pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Resu
         closing.merged.entry(folder(path).to_owned()).or_default().push(path.to_owned());
     }
     commit.closing = Some(closing);
-    match chain.commit_next(commit).await {
-        // another closer was faster, with the same state
-        Err(LakeError::Conflict(_)) => return Ok(()),
-        committed => committed?,
-    }
+    chain.commit_next(commit).await?;
     told.into_iter().for_each(|detector| context.metrics.alert(detector));
     Ok(())
 }

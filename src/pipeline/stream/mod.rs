@@ -6,6 +6,8 @@
 
 mod closer;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,11 +21,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
 use crate::lake::{FileLimits, MapIdentity, Store};
-use crate::source::kinesis::lease::{CoordinatorHandle, Lease, LeaseEvent};
+use crate::source::kinesis::lease::{CoordinatorHandle, Lease, LeaseError, LeaseEvent};
 use crate::source::kinesis::{Page, ReadError, ShardReader, StartAt, Streams};
 use crate::telemetry::{LeaseChange, Metrics, Readiness};
 
-use shard::{Outcome, ShardError, follow};
+use shard::{Outcome, follow};
 
 /// The most that one answer of a shard holds.
 const MOST_PAGE_BYTES: u64 = 10 << 20;
@@ -222,21 +224,19 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         if self.followed.get(&shard).is_some_and(|followed| followed.task != task) {
             return;
         }
-        let leases = &self.context.leases;
-        let (change, told) = match outcome {
-            Outcome::Drained => (LeaseChange::Released, leases.release(&shard).await),
-            // somebody else's, or ours without our knowing: giving back what is not ours does nothing
-            Outcome::Lost => (LeaseChange::Lost, leases.release(&shard).await),
-            Outcome::Ended(children) => (LeaseChange::Finished, leases.finish(&shard, children).await),
-            Outcome::Gone => (LeaseChange::Finished, leases.finish(&shard, Vec::new()).await),
+        let change = match outcome {
+            Outcome::Drained => LeaseChange::Released,
+            Outcome::Lost => LeaseChange::Lost,
+            Outcome::Ended(_) | Outcome::Gone => LeaseChange::Finished,
         };
+        // one that is somebody else's, or finished, is let go of already
+        if let Err(error) = self.context.leases.release(&shard).await {
+            tracing::warn!(shard, error = error.to_string(), "lease not given back; it expires by itself");
+        }
         self.followed.remove(&shard);
         self.context.metrics.lease(&shard, change, self.followed.len());
         self.context.ready.set(!self.followed.is_empty());
         tracing::info!(shard, change = ?change, "followed");
-        if let Err(error) = told {
-            tracing::warn!(shard, error = error.to_string(), "lease not given back; it expires by itself");
-        }
     }
 
     /// Closes windows, if that is this worker's part.
@@ -251,7 +251,6 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
 
     async fn drain(mut self) -> Result<(), StreamError> {
         let until = Instant::now() + self.context.options.drain_timeout;
-        let closes = self.context.leases.is_first_owner();
         for followed in self.followed.values() {
             followed.wish.send_replace(Wish::Drain);
         }
@@ -259,7 +258,8 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
             while let Some(done) = self.tasks.join_next().await {
                 self.on_done(done).await;
             }
-            if closes && let Err(error) = closer::close(&self.context).await {
+            // whoever ends last: what was committed at the end shall have its alerts
+            if let Err(error) = closer::close(&self.context).await {
                 tracing::warn!(error = error.to_string(), "windows not closed; another worker does");
             }
             self.context.leases.stop().await;
@@ -268,33 +268,67 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
     }
 }
 
-/// Follows a shard, and tries again after every failure, as long as the shard is this worker's.
+/// Follows a shard and ends its lease, and tries again after every failure, as long as the shard is this worker's.
 async fn keep_following<S: Store, K: Streams>(
     context: Arc<Context<S, K>>,
     lease: Lease,
     mut wish: watch::Receiver<Wish>,
 ) -> Outcome {
-    const MOST: Duration = Duration::from_secs(30);
-    let mut pause = Duration::from_secs(1);
     let shard = lease.shard.clone();
-    loop {
+    let mut pauses = Pauses::default();
+    let outcome = loop {
         let began = Instant::now();
         let error = match follow(context.clone(), lease.clone(), wish.clone()).await {
-            Ok(outcome) => return outcome,
+            Ok(outcome) => break outcome,
             Err(error) => error,
         };
         context.metrics.failure(&shard);
-        if matches!(error, ShardError::Read(ReadError::UnknownPosition { .. })) {
-            context.metrics.data_gap(&shard);
-        }
         tracing::warn!(shard, error = error.to_string(), "not followed; tried again");
-        if began.elapsed() > MOST {
-            pause = Duration::from_secs(1);
+        if began.elapsed() > Pauses::MOST {
+            pauses = Pauses::default();
         }
+        if !pauses.pass(&mut wish).await {
+            return Outcome::Lost;
+        }
+    };
+    let children = match &outcome {
+        Outcome::Ended(children) => children.clone(),
+        Outcome::Gone => Vec::new(),
+        Outcome::Drained | Outcome::Lost => return outcome,
+    };
+    let mut pauses = Pauses::default();
+    loop {
+        match context.leases.finish(&shard, children.clone()).await {
+            Ok(()) => return outcome,
+            Err(LeaseError::Lost(_)) => return Outcome::Lost,
+            // a shard that two were merged into may have to wait for the other one, too
+            Err(error) => tracing::info!(shard, error = error.to_string(), "not finished; tried again"),
+        }
+        if !pauses.pass(&mut wish).await {
+            return Outcome::Lost;
+        }
+    }
+}
+
+/// Pauses between attempts, which double.
+struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(Duration::from_secs(1))
+    }
+}
+
+impl Pauses {
+    const MOST: Duration = Duration::from_secs(30);
+
+    /// Waits, unless the shard is to be left: then `false`.
+    async fn pass(&mut self, wish: &mut watch::Receiver<Wish>) -> bool {
+        let pause = self.0.mul_f64(0.5 + fastrand::f64());
+        self.0 = (self.0 * 2).min(Self::MOST);
         tokio::select! {
-            () = sleep(pause.mul_f64(0.5 + fastrand::f64())) => {}
-            _ = wish.wait_for(|wish| *wish != Wish::Follow) => return Outcome::Lost,
+            () = sleep(pause) => true,
+            _ = wish.wait_for(|wish| *wish != Wish::Follow) => false,
         }
-        pause = (pause * 2).min(MOST);
     }
 }

@@ -88,6 +88,12 @@ pub(super) async fn follow<S: Store, K: Streams>(
                 continue;
             }
             page = context.read(&mut reader) => match page {
+                Err(error @ ReadError::UnknownPosition { .. }) => {
+                    tracing::error!(shard, error = error.to_string(), "records may be missing; read from the oldest");
+                    context.metrics.data_gap(shard);
+                    reader = context.streams.reader(shard, StartAt::Horizon);
+                    continue;
+                }
                 Err(ReadError::Gone(_)) => {
                     let drained = follower.drain().await?;
                     return Ok(if matches!(drained, Outcome::Lost) { drained } else { Outcome::Gone });
