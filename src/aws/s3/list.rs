@@ -116,7 +116,6 @@ fn objects(page: &ListObjectsV2Output) -> impl Iterator<Item = S3Object> {
 #[cfg(test)]
 mod tests {
     use super::super::fake::{Answer, serve};
-    use super::*;
 
     #[tokio::test]
     async fn a_listing_has_every_page() {

@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(read(&mut reader).unwrap(), object(size));
             let log = log.lock().unwrap();
             assert_eq!(log.len(), size.div_ceil(1000));
-            assert!(log[0].headers.get("if-match").is_none());
+            assert!(!log[0].headers.contains_key("if-match"));
             assert!(log[1..].iter().all(|asked| asked.headers["if-match"] == "\"one\""), "of one content");
         }
     }
