@@ -1,10 +1,12 @@
 # `make test` runs everything; the other targets are its parts, and what takes longer.
 .POSIX:
-.PHONY: test check deny audit rust duckdb aws bench instructions instructions-update bench-peers fuzz golden clean
+.PHONY: test check deny audit rust duckdb aws soak bench instructions instructions-update bench-peers fuzz golden clean
 
 PYTHON ?= python3
 VENV = .venv
 STANDINS = .standins
+KINESIS_MOCK = $(STANDINS)/node_modules/kinesis-local/main.js
+SOAK_ROUNDS ?= 50
 FUZZ_MINUTES ?= 5
 PEERS_VENV = target/bench-peers/venv
 PEERS ?=
@@ -29,7 +31,14 @@ duckdb: $(VENV)/installed
 aws: $(VENV)/installed $(STANDINS)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound MINISTACK=$(STANDINS)/bin/ministack \
-		$(VENV)/bin/python -m pytest -q tests/aws
+		KINESIS_MOCK=$(KINESIS_MOCK) $(VENV)/bin/python -m pytest -q tests/aws
+
+# Workers of a stream killed, stopped and replaced while shards split and merge, many times over.
+soak: $(VENV)/installed $(STANDINS)/installed
+	cargo build --locked
+	SOAK_ROUNDS=$(SOAK_ROUNDS) FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound \
+		MINISTACK=$(STANDINS)/bin/ministack KINESIS_MOCK=$(KINESIS_MOCK) \
+		$(VENV)/bin/python -m pytest -q tests/aws/test_stream.py -k whatever
 
 $(VENV)/installed: tests/duckdb/requirements.txt tests/aws/requirements.txt .ci/requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,9 +46,11 @@ $(VENV)/installed: tests/duckdb/requirements.txt tests/aws/requirements.txt .ci/
 		-r tests/aws/requirements.txt -r .ci/requirements.txt
 	touch $@
 
-$(STANDINS)/installed: tests/aws/standins.txt
+$(STANDINS)/installed: tests/aws/standins.txt tests/aws/package-lock.json
 	$(PYTHON) -m venv $(STANDINS)
 	$(STANDINS)/bin/pip install --quiet --disable-pip-version-check -r tests/aws/standins.txt
+	cp tests/aws/package.json tests/aws/package-lock.json $(STANDINS)
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(STANDINS)
 	touch $@
 
 deny: $(VENV)/installed

@@ -148,6 +148,7 @@ impl Run<'_> {
     fn into_s3(self, s3: Option<S3>, uri: &S3Uri, mut input: Vec<InputObject>) -> Result<Summary, Failure> {
         let s3 = s3.ok_or_else(|| Failure::failed("S3 was not set up"))?;
         let store = S3Store::new(s3, uri);
+        store.check().map_err(|error| Failure::failed(format!("cannot write the lake {uri}: {error}")))?;
         if self.args.input.has_stdin() {
             // the temporary folder goes with the store
             let spool =

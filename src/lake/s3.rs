@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use super::store::{StagedFile, Store};
 use super::upload::{PARTS_IN_FLIGHT, Upload};
 use crate::aws::backoff::back_off;
+use crate::aws::blocking::wait;
 use crate::aws::s3::{RangeReader, S3, S3Error, S3ErrorKind, S3Uri};
 
 /// Bytes that a reader asks for at a time. Many state files are read side by side, so it is less than a lone reader
@@ -54,6 +55,14 @@ impl S3Store {
         }
     }
 
+    /// Asks whether the bucket is there and may be used, before hours of work show it.
+    ///
+    /// # Errors
+    /// What is wrong with the bucket, or the way to it.
+    pub fn check(&self) -> io::Result<()> {
+        Ok(wait(self.s3.runtime(), self.s3.check(&self.root))??)
+    }
+
     fn at(&self, path: &str) -> S3Uri {
         self.root.with_key(format!("{}{path}", self.root.key))
     }
@@ -72,7 +81,7 @@ impl Store for S3Store {
     }
 
     async fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        match self.s3.get(&self.at(path), None, None).await {
+        match self.s3.get(&self.at(path)).await {
             Ok(fetched) => Ok(Some(fetched.bytes)),
             Err(error) if error.kind == S3ErrorKind::NoKey => Ok(None),
             Err(error) => Err(error.into()),
@@ -85,15 +94,13 @@ impl Store for S3Store {
         loop {
             attempt += 1;
             let Err(error) = self.s3.put(&target, body.clone(), true).await else { return Ok(true) };
-            match error.kind {
+            if error.kind == S3ErrorKind::Precondition || error.is_open() {
                 // it is there, or may be: whose is it?
-                S3ErrorKind::Precondition | S3ErrorKind::Unanswered => {
-                    if let Some(there) = self.read(path).await? {
-                        return Ok(there == bytes);
-                    }
+                if let Some(there) = self.read(path).await? {
+                    return Ok(there == bytes);
                 }
-                S3ErrorKind::Conflict => {}
-                _ => return Err(error.into()),
+            } else if error.kind != S3ErrorKind::Conflict {
+                return Err(error.into());
             }
             if attempt >= CREATE_ATTEMPTS {
                 return Err(error.into());
@@ -340,7 +347,7 @@ mod tests {
     #[tokio::test]
     async fn publishing_twice_is_publishing_once() {
         let (store, bucket, _) = bucket().await;
-        let staged: Vec<_> = (0..70).map(|number| (format!("s/{number}"), format!("flows/h={number}"))).collect();
+        let staged: Vec<_> = (0..70).map(|number| (format!("s/{number}"), format!("flows/{number}"))).collect();
         let files: Vec<_> = staged.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
         for (from, _) in &files {
             bucket.lock().unwrap().objects.insert(format!("of/us/{from}"), from.as_bytes().to_vec());

@@ -16,7 +16,7 @@ use crate::aws::s3::{MAX_COPY_BYTES, PartUpload, S3, S3Error, S3ErrorKind, S3Uri
 /// 10,000.
 const PART_BYTES: usize = 8 << 20;
 /// Parts that are uploaded at a time, over all files of a lake; a writer that is faster waits.
-pub(super) const PARTS_IN_FLIGHT: usize = 8;
+pub(super) const PARTS_IN_FLIGHT: usize = 4;
 
 /// A file being written. Dropped before it is finished, it never was.
 pub(super) struct Upload {
@@ -42,7 +42,8 @@ impl Upload {
             Some(upload) => upload.clone(),
             None => self.upload.insert(wait(&runtime, self.s3.begin_parts(&self.uri))??).clone(),
         };
-        let bytes = Bytes::from(std::mem::take(&mut self.part));
+        // a file of several parts fills the next one, too; made in one piece, it leaves no holes where it grew
+        let bytes = Bytes::from(std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES)));
         let permit = wait(&runtime, Arc::clone(&self.permits).acquire_owned())?.map_err(io::Error::other)?;
         let number = i32::try_from(self.parts.len() + 1).map_err(io::Error::other)?;
         let s3 = self.s3.clone();

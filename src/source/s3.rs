@@ -80,6 +80,7 @@ struct Finder<'f> {
 
 impl Finder<'_> {
     async fn place(&mut self, place: &S3Uri) -> Result<(), S3Error> {
+        self.s3.check(place).await?;
         if self.lies_in_a_lake(place).await? {
             self.any = true;
             self.found.lakes.push(place.to_string());

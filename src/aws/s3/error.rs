@@ -34,13 +34,20 @@ pub enum S3ErrorKind {
     Conflict,
     /// 416: the object ends before the range that was asked for.
     Range,
-    /// No answer, or none that tells whether the request had its effect.
+    /// No answer that tells whether the request had its effect.
     Unanswered,
+    /// No answer at all.
+    Unreachable,
     /// Anything else.
     Other,
 }
 
 impl S3Error {
+    /// Whether a write that ended so may have had its effect all the same.
+    pub fn is_open(&self) -> bool {
+        matches!(self.kind, S3ErrorKind::Unanswered | S3ErrorKind::Unreachable)
+    }
+
     /// A failure that is not S3's answer.
     pub(super) fn new(kind: S3ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
@@ -105,10 +112,10 @@ fn unanswered(bucket: &str, error: &(dyn Error + 'static)) -> S3Error {
     }
     let says = |word: &str| causes.iter().any(|cause| cause.to_ascii_lowercase().contains(word));
     let root = causes.last().map_or("no reason was given", String::as_str);
-    if says("missing region") {
+    if says("missing region") || says("invalid region") {
         return S3Error::new(
             S3ErrorKind::Region,
-            "no AWS region is known: give --aws-region, set AWS_REGION, or name one in the profile",
+            format!("no AWS region is known ({root}): give --aws-region, set AWS_REGION, or name one in the profile"),
         );
     }
     if says("credential") || says("identity") {
@@ -120,7 +127,7 @@ fn unanswered(bucket: &str, error: &(dyn Error + 'static)) -> S3Error {
             ),
         );
     }
-    S3Error::new(S3ErrorKind::Unanswered, format!("S3 cannot be reached for the bucket {bucket} ({root})"))
+    S3Error::new(S3ErrorKind::Unreachable, format!("S3 cannot be reached for the bucket {bucket} ({root})"))
 }
 
 impl From<S3Error> for io::Error {
@@ -128,7 +135,7 @@ impl From<S3Error> for io::Error {
         let kind = match error.kind {
             S3ErrorKind::NoKey => io::ErrorKind::NotFound,
             S3ErrorKind::Denied => io::ErrorKind::PermissionDenied,
-            S3ErrorKind::Unanswered => io::ErrorKind::TimedOut,
+            S3ErrorKind::Unanswered | S3ErrorKind::Unreachable => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)
@@ -167,7 +174,7 @@ mod tests {
             (Answer::new(403, ""), Kind::Denied, "status 403"),
         ] {
             let (s3, _) = serve(move |_| answer.clone()).await;
-            let error = s3.get(&"s3://logs/a".parse().unwrap(), None, None).await.unwrap_err();
+            let error = s3.get(&"s3://logs/a".parse().unwrap()).await.unwrap_err();
             assert_eq!(error.kind, kind, "{error}");
             assert!(error.to_string().contains(words), "{words} in {error}");
         }

@@ -23,14 +23,29 @@ pub struct Fetched {
 }
 
 impl S3 {
-    /// Reads a range of an object (all of it without one); beyond its end there is nothing. With an ETag the object
-    /// must still be that one.
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// [`S3ErrorKind::NoKey`] when it is not there.
+    pub async fn get(&self, uri: &S3Uri) -> Result<Fetched, S3Error> {
+        self.get_range(uri, None, 0..u64::MAX, Vec::new()).await
+    }
+
+    /// Reads a range of an object into this buffer; beyond its end there is nothing. With an ETag the object must
+    /// still be that one.
     ///
     /// # Errors
     /// [`S3ErrorKind::NoKey`] when it is not there, [`S3ErrorKind::Precondition`] when it changed.
-    pub async fn get(&self, uri: &S3Uri, etag: Option<&str>, range: Option<Range<u64>>) -> Result<Fetched, S3Error> {
-        let mut fetched = Fetched { bytes: Vec::new(), etag: etag.unwrap_or_default().to_owned(), size: 0 };
-        let (start, end) = range.map_or((0, u64::MAX), |range| (range.start, range.end));
+    pub(super) async fn get_range(
+        &self,
+        uri: &S3Uri,
+        etag: Option<&str>,
+        range: Range<u64>,
+        mut buffer: Vec<u8>,
+    ) -> Result<Fetched, S3Error> {
+        buffer.clear();
+        let mut fetched = Fetched { bytes: buffer, etag: etag.unwrap_or_default().to_owned(), size: 0 };
+        let Range { start, end } = range;
         let mut failures = 0;
         loop {
             let from = start + fetched.bytes.len() as u64;

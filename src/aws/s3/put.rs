@@ -29,7 +29,7 @@ impl S3 {
     ///
     /// # Errors
     /// [`S3ErrorKind::Precondition`]: there is one. [`S3ErrorKind::Conflict`]: it is being written.
-    /// [`S3ErrorKind::Unanswered`]: it may have been written or not.
+    /// One that [is open](S3Error::is_open): it may have been written or not.
     pub async fn put(&self, uri: &S3Uri, bytes: Bytes, if_absent: bool) -> Result<(), S3Error> {
         let request = self.client.put_object().bucket(&uri.bucket).key(&uri.key).body(ByteStream::from(bytes));
         let request = request.set_if_none_match(if_absent.then(|| "*".to_owned()));
