@@ -58,6 +58,7 @@ enum End {
 }
 
 /// Another worker has, or may have, the lease.
+#[derive(Clone, Copy)]
 struct Gone;
 
 /// What is waited for beside the lease's own writes.
@@ -160,7 +161,7 @@ impl<T: LeaseTable, L: ShardList> Keeper<T, L> {
                         Aside::Children(Ok(children), reply) => {
                             let done = self.checkpoint(Checkpoint::ShardEnd, children).await;
                             let finished = done.is_ok();
-                            self.answer(reply, &done);
+                            self.answer(reply, done);
                             if finished {
                                 return End::Finished;
                             }
@@ -175,7 +176,7 @@ impl<T: LeaseTable, L: ShardList> Keeper<T, L> {
                 command = commands.recv() => match command {
                     Some(Command::Checkpoint(position, reply)) => {
                         let done = self.checkpoint(Checkpoint::Sequence(position), BTreeSet::new()).await;
-                        self.answer(reply, &done);
+                        self.answer(reply, done);
                         done
                     }
                     Some(Command::Finish(children, reply)) => {
@@ -199,9 +200,8 @@ impl<T: LeaseTable, L: ShardList> Keeper<T, L> {
         }
     }
 
-    fn answer(&self, reply: Reply, done: &Result<(), Gone>) {
-        let lost = |_: &Gone| LeaseError::Lost(self.lease.shard.clone());
-        answer(reply, done.as_ref().map(|()| ()).map_err(lost));
+    fn answer(&self, reply: Reply, done: Result<(), Gone>) {
+        answer(reply, done.map_err(|Gone| LeaseError::Lost(self.lease.shard.clone())));
     }
 
     /// A write was made that was sent at that time; if that is not known, an earlier one had been made.
