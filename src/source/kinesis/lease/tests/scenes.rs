@@ -113,10 +113,31 @@ async fn a_worker_that_leaves_hands_over_at_once() {
         let b = scene.worker("b").await;
         scene.until("half each", || b.handle.owned().len() == 2 && a.handle.owned().len() == 2).await;
         let (gone, stays) = if leader_leaves { (a, b) } else { (b, a) };
+        let reader = gone.handle.owned();
+        scene.stream.put();
+        scene.until("all is read", || scene.log.lock().unwrap().consumed.values().flatten().count() == 4).await;
         gone.leave().await;
+        // what was read is checkpointed before it is given away
+        for shard in reader {
+            let read = scene.log.lock().unwrap().consumed[&shard].last().copied().unwrap();
+            assert_eq!(scene.lease(&shard).await.checkpoint, Checkpoint::Sequence(position(read)));
+        }
         let time = scene.until("all are moved", || stays.handle.owned().len() == 4).await;
         seconds(time, 0.0..=6.0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_without_draining_gives_back_what_is_left() {
+    let scene = Scene::new(3);
+    let a = scene.worker("a").await;
+    scene.until("a has all", || a.handle.owned().len() == 3).await;
+    let began = Instant::now();
+    a.handle.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(1) && a.handle.owned().is_empty());
+    assert!(scene.leases().await.iter().all(|lease| lease.owner.is_none()));
+    assert_eq!(scene.table.leader().await.unwrap(), None);
+    assert_eq!(scene.table.workers().await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
