@@ -251,12 +251,26 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
 
     async fn drain(mut self) -> Result<(), StreamError> {
         let until = Instant::now() + self.context.options.drain_timeout;
+        self.context.leases.drain();
         for followed in self.followed.values() {
             followed.wish.send_replace(Wish::Drain);
         }
         let ended = async {
-            while let Some(done) = self.tasks.join_next().await {
-                self.on_done(done).await;
+            while !self.tasks.is_empty() {
+                tokio::select! {
+                    Some(event) = self.events.recv() => {
+                        let acquired = match &event {
+                            LeaseEvent::Acquired(lease) => Some(lease.shard.clone()),
+                            _ => None,
+                        };
+                        self.on_event(event);
+                        // given before the leader knew
+                        if let Some(shard) = acquired {
+                            self.wish(&shard, Wish::Drain);
+                        }
+                    }
+                    Some(done) = self.tasks.join_next() => self.on_done(done).await,
+                }
             }
             // whoever ends last: what was committed at the end shall have its alerts
             if let Err(error) = closer::close(&self.context).await {

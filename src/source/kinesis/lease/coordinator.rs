@@ -7,7 +7,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::LeaseError;
-use super::fleet::Holdings;
+use super::holdings::Holdings;
 use super::keeper::{Command, Common, Keeper, Reply};
 use super::leader::Leader;
 use super::options::CoordinatorOptions;
@@ -37,16 +37,17 @@ impl Coordinator {
         let (events, receiver) = mpsc::unbounded_channel();
         let holdings = Arc::<Holdings>::default();
         let common = Arc::new(Common { table, shards, worker, timing, holdings: holdings.clone(), events });
-        let stop = Arc::<Notify>::default();
+        let (drain, stop) = (Arc::<Notify>::default(), Arc::<Notify>::default());
         let (running, stopped) = watch::channel(());
         let worker = Worker {
             leader: Leader::new(common.clone(), start),
             scout: Scout { common, keepers: JoinSet::new() },
+            drain: drain.clone(),
             stop: stop.clone(),
             _running: running,
         };
         let task = tokio::spawn(worker.run()).abort_handle();
-        let handle = Handle { holdings, stop, stopped, task };
+        let handle = Handle { holdings, drain, stop, stopped, task };
         Ok((CoordinatorHandle(Arc::new(handle)), receiver))
     }
 }
@@ -59,6 +60,7 @@ pub struct CoordinatorHandle(Arc<Handle>);
 #[derive(Debug)]
 struct Handle {
     holdings: Arc<Holdings>,
+    drain: Arc<Notify>,
     stop: Arc<Notify>,
     /// Closed when the worker has stopped.
     stopped: watch::Receiver<()>,
@@ -121,8 +123,14 @@ impl CoordinatorHandle {
         self.0.holdings.has_first()
     }
 
-    /// Leaves the fleet: lets go of every lease, of which others take up the next at once, and of the lead. Consumers
-    /// must have stopped.
+    /// Begins to leave the fleet: this worker gets no more leases, gives up the lead, and each of its consumers is
+    /// asked by [`LeaseEvent::HandOver`] to release its shard. When all have, or when time is up, [`Self::stop`].
+    pub fn drain(&self) {
+        self.0.drain.notify_one();
+    }
+
+    /// Leaves the fleet, and lets go at once of every lease that is left: consumers must have stopped. Without
+    /// [`Self::drain`] before, a lease that a consumer released may have come back meanwhile.
     pub async fn stop(&self) {
         self.0.stop.notify_one();
         let mut stopped = self.0.stopped.clone();
@@ -134,6 +142,7 @@ impl CoordinatorHandle {
 struct Worker<T, L> {
     leader: Leader<T, L>,
     scout: Scout<T, L>,
+    drain: Arc<Notify>,
     stop: Arc<Notify>,
     /// Dropped when the worker has stopped.
     _running: watch::Sender<()>,
@@ -143,15 +152,25 @@ impl<T: LeaseTable, L: ShardList> Worker<T, L> {
     async fn run(mut self) {
         let common = self.scout.common.clone();
         let work = async { tokio::join!(beat(&common), self.leader.run(), self.scout.run()) };
-        tokio::select! {
-            () = self.stop.notified() => {}
-            _ = work => {}
+        let drains = tokio::select! {
+            biased;
+            () = self.stop.notified() => false,
+            () = self.drain.notified() => true,
+            _ = work => false,
+        };
+        self.say_goodbye().await;
+        if drains {
+            self.scout.command_all(|| Command::Leave).await;
+            self.stop.notified().await;
         }
-        self.leave().await;
+        let limit = common.timing.failover;
+        if timeout(limit, self.scout.let_go()).await.is_err() {
+            tracing::warn!("cannot let go of every lease; they expire");
+        }
     }
 
-    /// Says good-bye first, so that nobody gives this worker what it lets go of.
-    async fn leave(&mut self) {
+    /// First of all, so that nobody gives this worker what it lets go of.
+    async fn say_goodbye(&mut self) {
         let Common { table, worker, timing, .. } = &*self.scout.common;
         let attempt = timing.attempt();
         if !matches!(timeout(attempt, table.remove_worker(worker)).await, Ok(Ok(()))) {
@@ -160,8 +179,8 @@ impl<T: LeaseTable, L: ShardList> Worker<T, L> {
         if !matches!(timeout(attempt, self.leader.resign()).await, Ok(Ok(()))) {
             tracing::warn!("cannot give up the lead; it expires");
         }
-        if timeout(timing.failover, self.scout.let_go()).await.is_err() {
-            tracing::warn!("cannot let go of every lease; they expire");
+        if !matches!(timeout(attempt, self.scout.give_back()).await, Ok(Ok(()))) {
+            tracing::warn!("cannot give back leases that were not begun; they expire");
         }
     }
 }
@@ -235,36 +254,31 @@ impl<T: LeaseTable, L: ShardList> Scout<T, L> {
         Ok(())
     }
 
-    /// Lets go of every lease, taken up or not.
-    async fn let_go(&mut self) {
+    async fn command_all(&self, command: impl Fn() -> Command) {
         for commands in self.common.holdings.all_commands() {
-            let (reply, _answer) = oneshot::channel();
-            if commands.send(Command::Release(reply)).await.is_err() {
+            if commands.send(command()).await.is_err() {
                 tracing::debug!("the lease is let go of already");
             }
         }
-        match self.unkept().await {
-            Ok(shards) => {
-                for shard in shards {
-                    if let Err(error) = self.give_back(&shard).await {
-                        tracing::warn!(shard, %error, "cannot give back a lease; it expires");
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot look for leases to give back; they expire"),
-        }
+    }
+
+    /// Lets go of every lease.
+    async fn let_go(&mut self) {
+        self.command_all(|| Command::Release(oneshot::channel().0)).await;
         while self.keepers.join_next().await.is_some() {}
     }
 
-    /// Gives back a lease that was not taken up.
-    async fn give_back(&self, shard: &str) -> Result<(), LeaseError> {
+    /// Gives back leases that were not taken up.
+    async fn give_back(&self) -> Result<(), LeaseError> {
         let Common { table, worker, .. } = &*self.common;
-        if let Some(lease) = table.get(shard).await?
-            && lease.owner.as_ref() == Some(worker)
-            && lease.checkpoint_owner.is_none()
-            && !lease.is_finished()
-        {
-            table.write(&lease, &LeaseWrite::Release).await?;
+        for shard in self.unkept().await? {
+            if let Some(lease) = table.get(&shard).await?
+                && lease.owner.as_ref() == Some(worker)
+                && lease.checkpoint_owner.is_none()
+                && !lease.is_finished()
+            {
+                table.write(&lease, &LeaseWrite::Release).await?;
+            }
         }
         Ok(())
     }

@@ -22,11 +22,11 @@ pub enum LeaseError {
         parent: String,
     },
     /// The service refused.
-    #[error("cannot {action} in DynamoDB table {table}: {detail}")]
+    #[error("cannot {action} DynamoDB table {table}: {detail}")]
     Service {
-        /// What was tried.
+        /// What was tried with the table.
         action: &'static str,
-        /// On which table.
+        /// The table's name.
         table: String,
         /// The service's answer with its causes.
         detail: String,

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::error::LeaseError;
-use super::fleet::Holdings;
+use super::holdings::Holdings;
 use super::options::Timing;
 use super::record::{Lease, LeaseWrite};
 use super::table::{LeaseTable, Written};
@@ -32,6 +32,8 @@ pub(super) enum Command {
     Finish(Vec<ChildShard>, Reply),
     /// Let another worker have the shard.
     Release(Reply),
+    /// This worker leaves the fleet: ask the consumer to drain.
+    Leave,
 }
 
 /// What all keepers of a worker use.
@@ -58,6 +60,7 @@ enum End {
 }
 
 /// Another worker has, or may have, the lease.
+#[derive(Clone, Copy)]
 struct Gone;
 
 /// What is waited for beside the lease's own writes.
@@ -131,14 +134,14 @@ impl<T: LeaseTable, L: ShardList> Keeper<T, L> {
 
     async fn keep(&mut self, mut commands: mpsc::Receiver<Command>) -> End {
         let mut side = Some(self.wait_for_parents());
+        let mut leaves = false;
         loop {
-            if self.lease.checkpoint_owner.is_some() {
+            if leaves || self.lease.checkpoint_owner.is_some() {
                 match self.phase {
-                    Phase::Waiting => return End::Release(None),
-                    Phase::Working => {
+                    Phase::Working if self.tell(LeaseEvent::HandOver { shard: self.lease.shard.clone() }) => {
                         self.phase = Phase::Draining(Instant::now() + self.common.timing.hand_over);
-                        self.tell(LeaseEvent::HandOver { shard: self.lease.shard.clone() });
                     }
+                    Phase::Waiting | Phase::Working => return End::Release(None),
                     Phase::Draining(_) => {}
                 }
             }
@@ -160,7 +163,7 @@ impl<T: LeaseTable, L: ShardList> Keeper<T, L> {
                         Aside::Children(Ok(children), reply) => {
                             let done = self.checkpoint(Checkpoint::ShardEnd, children).await;
                             let finished = done.is_ok();
-                            self.answer(reply, &done);
+                            self.answer(reply, done);
                             if finished {
                                 return End::Finished;
                             }
@@ -175,7 +178,7 @@ impl<T: LeaseTable, L: ShardList> Keeper<T, L> {
                 command = commands.recv() => match command {
                     Some(Command::Checkpoint(position, reply)) => {
                         let done = self.checkpoint(Checkpoint::Sequence(position), BTreeSet::new()).await;
-                        self.answer(reply, &done);
+                        self.answer(reply, done);
                         done
                     }
                     Some(Command::Finish(children, reply)) => {
@@ -183,6 +186,10 @@ impl<T: LeaseTable, L: ShardList> Keeper<T, L> {
                         Ok(())
                     }
                     Some(Command::Release(reply)) => return End::Release(Some(reply)),
+                    Some(Command::Leave) => {
+                        leaves = true;
+                        Ok(())
+                    }
                     None => return End::Release(None),
                 },
                 () = sleep_until(self.renew_at) => self.write(&LeaseWrite::Renew).await.map(|sent| self.renewed(sent)),
@@ -193,15 +200,13 @@ impl<T: LeaseTable, L: ShardList> Keeper<T, L> {
         }
     }
 
-    fn tell(&self, event: LeaseEvent) {
-        if self.common.events.send(event).is_err() {
-            tracing::debug!("nobody listens to lease events any more");
-        }
+    /// Tells the consumer; `false`: it is there no more.
+    fn tell(&self, event: LeaseEvent) -> bool {
+        self.common.events.send(event).is_ok()
     }
 
-    fn answer(&self, reply: Reply, done: &Result<(), Gone>) {
-        let lost = |_: &Gone| LeaseError::Lost(self.lease.shard.clone());
-        answer(reply, done.as_ref().map(|()| ()).map_err(lost));
+    fn answer(&self, reply: Reply, done: Result<(), Gone>) {
+        answer(reply, done.map_err(|Gone| LeaseError::Lost(self.lease.shard.clone())));
     }
 
     /// A write was made that was sent at that time; if that is not known, an earlier one had been made.

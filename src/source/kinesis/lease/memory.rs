@@ -20,7 +20,7 @@ pub enum Fault {
     Refused,
     /// It has its effect, but the response is lost.
     ResponseLost,
-    /// It takes time before its effect, and after it.
+    /// It takes time before its effect, and after it. If nobody waits any more, it has its effect nevertheless.
     Slow(Duration, Duration),
 }
 
@@ -52,30 +52,34 @@ impl MemoryTable {
         Self { faults: Arc::new(faults), ..self.clone() }
     }
 
-    async fn access<R>(&self, effect: impl FnOnce(&mut Book) -> R + Send) -> Result<R, LeaseError> {
+    async fn access<R: Send + 'static>(
+        &self,
+        effect: impl FnOnce(&mut Book) -> R + Send + 'static,
+    ) -> Result<R, LeaseError> {
         let failed = |detail: &str| LeaseError::Service {
             action: "reach",
             table: "in memory".to_owned(),
             detail: detail.to_owned(),
         };
+        let book = self.book.clone();
+        let take_effect = move || effect(&mut book.lock().unwrap_or_else(PoisonError::into_inner));
         match (self.faults)() {
-            Fault::None => Ok(self.take_effect(effect)),
+            Fault::None => Ok(take_effect()),
             Fault::Refused => Err(failed("throttled")),
             Fault::ResponseLost => {
-                self.take_effect(effect);
+                take_effect();
                 Err(failed("the response is lost"))
             }
             Fault::Slow(before, after) => {
-                sleep(before).await;
-                let result = self.take_effect(effect);
+                let late = tokio::spawn(async move {
+                    sleep(before).await;
+                    take_effect()
+                });
+                let result = late.await.map_err(|error| failed(&error.to_string()))?;
                 sleep(after).await;
                 Ok(result)
             }
         }
-    }
-
-    fn take_effect<R>(&self, effect: impl FnOnce(&mut Book) -> R) -> R {
-        effect(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -85,23 +89,28 @@ impl LeaseTable for MemoryTable {
     }
 
     async fn get(&self, shard: &str) -> Result<Option<Lease>, LeaseError> {
-        self.access(|book| book.leases.get(shard).cloned()).await
+        let shard = shard.to_owned();
+        self.access(move |book| book.leases.get(&shard).cloned()).await
     }
 
     async fn owned_by(&self, worker: &str) -> Result<Vec<String>, LeaseError> {
-        self.access(|book| book.owned_by(worker)).await
+        let worker = worker.to_owned();
+        self.access(move |book| book.owned_by(&worker)).await
     }
 
     async fn create(&self, lease: &Lease) -> Result<bool, LeaseError> {
-        self.access(|book| book.create(lease)).await
+        let lease = lease.clone();
+        self.access(move |book| book.create(&lease)).await
     }
 
     async fn write(&self, seen: &Lease, write: &LeaseWrite) -> Result<Written, LeaseError> {
-        self.access(|book| book.write(seen, write)).await
+        let (seen, write) = (seen.clone(), write.clone());
+        self.access(move |book| book.write(&seen, &write)).await
     }
 
     async fn delete(&self, seen: &Lease) -> Result<(), LeaseError> {
-        self.access(|book| book.delete(seen)).await
+        let seen = seen.clone();
+        self.access(move |book| book.delete(&seen)).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerBeat>, LeaseError> {
@@ -109,12 +118,13 @@ impl LeaseTable for MemoryTable {
     }
 
     async fn beat(&self, worker: &str) -> Result<(), LeaseError> {
-        let time = self.began.elapsed().as_secs();
-        self.access(|book| book.beat(worker, time)).await
+        let (worker, time) = (worker.to_owned(), self.began.elapsed().as_secs());
+        self.access(move |book| book.beat(&worker, time)).await
     }
 
     async fn remove_worker(&self, worker: &str) -> Result<(), LeaseError> {
-        self.access(|book| book.remove_worker(worker)).await
+        let worker = worker.to_owned();
+        self.access(move |book| book.remove_worker(&worker)).await
     }
 
     async fn leader(&self) -> Result<Option<LeaderLock>, LeaseError> {
@@ -122,10 +132,12 @@ impl LeaseTable for MemoryTable {
     }
 
     async fn set_leader(&self, seen: Option<&str>, lock: &LeaderLock) -> Result<bool, LeaseError> {
-        self.access(|book| book.set_leader(seen, lock)).await
+        let (seen, lock) = (seen.map(str::to_owned), lock.clone());
+        self.access(move |book| book.set_leader(seen.as_deref(), &lock)).await
     }
 
     async fn remove_leader(&self, worker: &str) -> Result<(), LeaseError> {
-        self.access(|book| book.remove_leader(worker)).await
+        let worker = worker.to_owned();
+        self.access(move |book| book.remove_leader(&worker)).await
     }
 }

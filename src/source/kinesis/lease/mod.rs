@@ -20,9 +20,9 @@
 //! **A shard that ends**: its owner makes the leases of the shards that follow, then writes SHARD_END. A shard is
 //! begun only when the lease of each shard before it says SHARD_END or is gone (I4).
 //!
-//! The parts: [`record`] the lease and its writes · [`table`] where they are kept, with [`memory`], [`file`] and
-//! [`dynamo`] · [`keeper`] one task per lease that this worker has · [`watch`], [`assign`], [`audit`] what the leader
-//! sees, plans and checks, without I/O · [`leader`] and [`coordinator`] the loops.
+//! The parts: `record` the lease and its writes · `table` where they are kept, with `memory`, `file` and
+//! `dynamo` · `keeper` one task per lease that this worker has · `watch`, `assign`, `audit` what the leader
+//! sees, plans and checks, without I/O · `leader` and `coordinator` the loops.
 
 mod assign;
 mod audit;
@@ -31,7 +31,7 @@ mod coordinator;
 mod dynamo;
 mod error;
 mod file;
-mod fleet;
+mod holdings;
 mod keeper;
 mod leader;
 mod memory;

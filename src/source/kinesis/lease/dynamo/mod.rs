@@ -10,10 +10,11 @@ mod item;
 mod setup;
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
@@ -23,6 +24,7 @@ use self::item::Item;
 use super::error::LeaseError;
 use super::record::{Lease, LeaseWrite};
 use super::table::{LeaderLock, LeaseTable, WorkerBeat, Written};
+use crate::source::kinesis::explain;
 
 /// The index by which a worker finds its leases.
 const OWNER_INDEX: &str = "LeaseOwnerToLeaseKeyIndex";
@@ -82,7 +84,7 @@ impl DynamoTable {
                 };
                 Ok(Err(refused.item))
             }
-            Err(error) => Err(service("update an item", table)(error)),
+            Err(error) => Err(service("write to", table)(error)),
         }
     }
 
@@ -93,7 +95,7 @@ impl DynamoTable {
 
     async fn item(&self, table: &str, key: (&str, &str)) -> Result<Option<Item>, LeaseError> {
         let request = self.client.get_item().table_name(table).key(key.0, text(key.1)).consistent_read(true);
-        let output = request.send().await.map_err(service("read an item", table))?;
+        let output = request.send().await.map_err(service("read", table))?;
         Ok(output.item.filter(|item| !item.is_empty()))
     }
 
@@ -115,7 +117,7 @@ impl DynamoTable {
             Err(error)
                 if !error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
             {
-                Err(service("delete an item", table)(error))
+                Err(service("delete from", table)(error))
             }
             _ => Ok(()),
         }
@@ -128,12 +130,8 @@ impl DynamoTable {
 }
 
 /// Names action and table in an error of the service.
-fn service<E: std::error::Error>(action: &'static str, table: &str) -> impl FnOnce(E) -> LeaseError {
-    move |error| LeaseError::Service {
-        action,
-        table: table.to_owned(),
-        detail: DisplayErrorContext(&error).to_string(),
-    }
+fn service<E: Error + 'static>(action: &'static str, table: &str) -> impl FnOnce(E) -> LeaseError {
+    move |error| LeaseError::Service { action, table: table.to_owned(), detail: explain(&error) }
 }
 
 impl LeaseTable for DynamoTable {

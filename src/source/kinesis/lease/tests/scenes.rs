@@ -1,5 +1,7 @@
 //! Scenes: what happens when one thing happens.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::stream::{Stream, position};
 use super::worker::{Log, SharedLog, Weather, Worker};
 use crate::source::kinesis::lease::{
-    Coordinator, CoordinatorOptions, InitialPosition, LeaderLock, Lease, LeaseError, LeaseEvent, LeaseTable,
+    Coordinator, CoordinatorOptions, Fault, InitialPosition, LeaderLock, Lease, LeaseError, LeaseEvent, LeaseTable,
     LeaseWrite, MemoryTable, Timing, Written,
 };
 use crate::source::kinesis::{Checkpoint, ShardInfo};
@@ -60,7 +62,7 @@ async fn a_lone_worker_begins_at_once() {
     let scene = Scene::new(3);
     let worker = scene.worker("a").await;
     seconds(scene.until("has all", || worker.handle.owned().len() == 3).await, 0.0..=1.0);
-    assert!(worker.handle.is_first_owner());
+    seconds(scene.until("has the first", || worker.handle.is_first_owner()).await, 0.0..=3.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,9 +73,9 @@ async fn a_second_worker_gets_half_by_hand_over() {
     let b = scene.worker("b").await;
     let time = scene.until("b has half", || b.handle.owned().len() == 2 && a.handle.owned().len() == 2).await;
     seconds(time, 0.0..=20.0);
+    assert!(a.handle.is_first_owner() && !b.handle.is_first_owner());
     let log = scene.log.lock().unwrap();
     assert_eq!((log.handed_over, log.lost), (2, 0));
-    assert!(a.handle.is_first_owner() && !b.handle.is_first_owner());
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,10 +113,31 @@ async fn a_worker_that_leaves_hands_over_at_once() {
         let b = scene.worker("b").await;
         scene.until("half each", || b.handle.owned().len() == 2 && a.handle.owned().len() == 2).await;
         let (gone, stays) = if leader_leaves { (a, b) } else { (b, a) };
+        let reader = gone.handle.owned();
+        scene.stream.put();
+        scene.until("all is read", || scene.log.lock().unwrap().consumed.values().flatten().count() == 4).await;
         gone.leave().await;
+        // what was read is checkpointed before it is given away
+        for shard in reader {
+            let read = scene.log.lock().unwrap().consumed[&shard].last().copied().unwrap();
+            assert_eq!(scene.lease(&shard).await.checkpoint, Checkpoint::Sequence(position(read)));
+        }
         let time = scene.until("all are moved", || stays.handle.owned().len() == 4).await;
         seconds(time, 0.0..=6.0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_without_draining_gives_back_what_is_left() {
+    let scene = Scene::new(3);
+    let a = scene.worker("a").await;
+    scene.until("a has all", || a.handle.owned().len() == 3).await;
+    let began = Instant::now();
+    a.handle.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(1) && a.handle.owned().is_empty());
+    assert!(scene.leases().await.iter().all(|lease| lease.owner.is_none()));
+    assert_eq!(scene.table.leader().await.unwrap(), None);
+    assert_eq!(scene.table.workers().await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,6 +177,35 @@ async fn a_checkpoint_never_moves_backwards() {
     assert_eq!(scene.lease(&shard(0)).await.owner, None);
     handle.stop().await;
     assert_eq!(events.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_response_is_lost_is_known_again() {
+    let scene = Scene::new(1);
+    let lose = Arc::new(AtomicBool::new(false));
+    let losing = lose.clone();
+    let table =
+        scene.table.with_faults(move || if losing.swap(false, Relaxed) { Fault::ResponseLost } else { Fault::None });
+    let options =
+        CoordinatorOptions { worker: "a".to_owned(), start: InitialPosition::TrimHorizon, timing: Timing::default() };
+    let (handle, mut events) =
+        Coordinator::start(Arc::new(table), Arc::new(scene.stream.clone()), options).await.unwrap();
+    assert!(matches!(events.recv().await, Some(LeaseEvent::Acquired(_))));
+    let before = scene.lease(&shard(0)).await;
+    lose.store(true, Relaxed);
+    handle.checkpoint(&shard(0), position(10)).await.unwrap();
+    assert!(!lose.load(Relaxed));
+    let lease = scene.lease(&shard(0)).await;
+    assert_eq!((lease.counter, lease.checkpoint), (before.counter + 1, Checkpoint::Sequence(position(10))), "once");
+    for _ in 0..100 {
+        sleep(Duration::from_millis(700)).await;
+        lose.store(true, Relaxed);
+    }
+    assert!(handle.holds(&shard(0)));
+    assert!(events.try_recv().is_err(), "renewed all the time");
+    lose.store(true, Relaxed);
+    handle.release(&shard(0)).await.unwrap();
+    assert_eq!(scene.lease(&shard(0)).await.owner, None);
 }
 
 #[tokio::test(start_paused = true)]

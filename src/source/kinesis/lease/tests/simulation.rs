@@ -135,12 +135,16 @@ impl Simulation {
         let (least, most) = (owned.iter().min().unwrap(), owned.iter().max().unwrap());
         assert_eq!(owned.iter().sum::<usize>(), self.stream.open().len(), "{owned:?} {:#?}", self.table);
         assert!(most - least <= 1, "{owned:?}");
+        // who does not lead looks at all leases every 2 min
+        self.pass(Duration::from_secs(130)).await;
         assert_eq!(self.workers.iter().filter(|worker| worker.handle.is_first_owner()).count(), 1);
         for worker in std::mem::take(&mut self.workers) {
             worker.leave().await;
         }
-        let leases = self.table.list().await.unwrap();
-        assert!(leases.iter().all(|lease| lease.is_finished() || lease.owner.is_none()), "{leases:#?}");
+        // one thing may be left to wait for: what a leader was giving away at the moment when it was told to leave
+        self.start_worker().await;
+        self.pass(Duration::from_secs(20)).await;
+        assert_eq!(self.workers[0].handle.owned().len(), self.stream.open().len(), "{:#?}", self.table);
         std::mem::take(&mut *self.log.lock().unwrap())
     }
 }
@@ -165,10 +169,10 @@ fn play_all(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn every_shard_is_read_to_its_end_by_one_worker_at_a_time() {
-    play_all(0..150);
+    play_all(0..120);
 }
 
 #[test]
 fn and_from_other_seeds() {
-    play_all(150..300);
+    play_all(120..240);
 }

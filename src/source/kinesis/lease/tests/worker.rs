@@ -100,8 +100,10 @@ impl Worker {
 
     /// Drains and leaves, as at SIGTERM.
     pub(super) async fn leave(self) {
-        for shard in self.handle.owned() {
-            self.handle.release(&shard).await.unwrap();
+        self.handle.drain();
+        let limit = Instant::now() + Timing::default().hand_over;
+        while !self.handle.owned().is_empty() && Instant::now() < limit {
+            sleep(Duration::from_millis(10)).await;
         }
         self.handle.stop().await;
     }
