@@ -21,6 +21,7 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
+use std::io;
 
 use super::commit::{Commit, CommitKind, FileEntry, ObjectEntry};
 use super::error::{LakeError, io_error};
@@ -46,6 +47,8 @@ pub struct Chain<'s, S: Store> {
     /// All of them, or the last one alone.
     commits: BTreeMap<u64, Commit>,
     whole: bool,
+    /// A commit was asked for, and no answer came: it may still be created, from what is staged.
+    unsure: bool,
     replaced: BTreeSet<u64>,
 }
 
@@ -63,6 +66,7 @@ impl<'s, S: Store> Chain<'s, S> {
             nonce: new_nonce(),
             commits: BTreeMap::new(),
             whole: false,
+            unsure: false,
             replaced: BTreeSet::new(),
         }
     }
@@ -260,15 +264,18 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     /// Creates a commit. An answer that was lost on the way is told from a conflict by the nonce.
-    async fn create(&self, commit: &Commit) -> Result<(), LakeError> {
+    async fn create(&mut self, commit: &Commit) -> Result<(), LakeError> {
         let path = self.path(commit.number);
         let created = self.store.create(&path, &commit.to_json()).await;
+        self.unsure = matches!(&created, Err(error) if error.kind() == io::ErrorKind::TimedOut);
         if matches!(created, Ok(true)) {
             return Ok(());
         }
         match self.read_commit(commit.number).await? {
-            Some(there) if there.nonce == commit.nonce => Ok(()),
-            Some(_) => Err(LakeError::Conflict(path)),
+            Some(there) => {
+                self.unsure = false;
+                if there.nonce == commit.nonce { Ok(()) } else { Err(LakeError::Conflict(path)) }
+            }
             None => match created {
                 Err(source) => Err(io_error("create", &path)(source)),
                 // there, and gone: somebody takes commits away
@@ -277,10 +284,10 @@ impl<'s, S: Store> Chain<'s, S> {
         }
     }
 
-    /// Clears what was staged for the next commit, after an error: unless the commit is there, for then its files are
-    /// published from there by the next opening.
+    /// Clears what was staged for the next commit, after an error: unless the commit is there, or may come late, for
+    /// then its files are published from there by the next opening.
     pub async fn abandon(&self) {
-        if matches!(self.store.read(&self.path(self.next_number())).await, Ok(None)) {
+        if !self.unsure && matches!(self.store.read(&self.path(self.next_number())).await, Ok(None)) {
             // the next opening clears it too; a full disk is better cleared now
             let _best_effort = self.store.delete_all(&self.staging()).await;
         }

@@ -16,7 +16,8 @@ pub trait Store: Send + Sync {
 
     /// Creates a small file unless one is there: the protocol's compare-and-set. `false`: one was there.
     ///
-    /// The file is whole and durable when this returns `true`; of two callers at most one gets `true`.
+    /// The file is whole and durable when this returns `true`; of two callers at most one gets `true`. After an error
+    /// of the kind [`io::ErrorKind::TimedOut`] it may still be created.
     fn create(&self, path: &str, bytes: &[u8]) -> impl Future<Output = io::Result<bool>> + Send;
 
     /// The paths of all files below a folder, sorted; empty if there is no such folder.
