@@ -10,8 +10,8 @@ use aws_config::SdkConfig;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::input::parse_time;
 use super::aws::AwsArgs;
+use super::input::parse_time;
 use super::{Exit, Failure, FormatArgs, MapArgs, Place};
 use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
@@ -107,7 +107,8 @@ fn group_formats(texts: &[String]) -> Result<BTreeMap<String, Arc<LogFormat>>, F
         let (group, format) = text.split_once('=').ok_or("give GROUP=FIELDS")?;
         Ok((group.trim().to_owned(), Arc::new(format.parse().map_err(|error| format!("{error}"))?)))
     };
-    let told = |text: &String| one(text).map_err(|why: String| Failure::usage(format!("--group-formats {text}: {why}")));
+    let told =
+        |text: &String| one(text).map_err(|why: String| Failure::usage(format!("--group-formats {text}: {why}")));
     texts.iter().filter(|text| !text.trim().is_empty()).map(told).collect()
 }
 
@@ -157,6 +158,7 @@ async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: Str
         }
         Place::S3(uri) => {
             let store = S3Store::new(args.aws.s3(&aws, Handle::current()), &uri);
+            store.check().map_err(|error| Failure::failed(format!("cannot write the lake {uri}: {error}")))?;
             with_store(args, &aws, boundary, options, store).await
         }
     }
@@ -211,9 +213,8 @@ async fn with_table<S: Store + 'static, T: LeaseTable + 'static>(
         },
         timing: Timing::with_failover(seconds("failover", args.failover)?),
     };
-    let (leases, events) = Coordinator::start(Arc::new(table), Arc::new(shards.clone()), coordination)
-        .await
-        .map_err(Failure::failed)?;
+    let (leases, events) =
+        Coordinator::start(Arc::new(table), Arc::new(shards.clone()), coordination).await.map_err(Failure::failed)?;
     let streams = KinesisStream::new(client, shards, args.efo.clone());
     let stream = Stream::new(StreamParts {
         store: Arc::new(store),

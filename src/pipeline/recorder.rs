@@ -67,12 +67,7 @@ impl<'u, S: Store> Recorder<'u, S> {
     }
 
     /// Records the lines of this source; how many were records.
-    pub(super) fn record(
-        &mut self,
-        source: &str,
-        chunk: &LineChunk,
-        reject: Reject<'_>,
-    ) -> Result<u64, LakeError> {
+    pub(super) fn record(&mut self, source: &str, chunk: &LineChunk, reject: Reject<'_>) -> Result<u64, LakeError> {
         let mut batches = Batches::new(chunk);
         let mut batch = FlowBatch::new(&chunk.format);
         let mut rows = 0;

@@ -9,7 +9,8 @@ use super::summary::{Fault, Skipped, Summary};
 use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
 use crate::boundary::Boundary;
 use crate::lake::{
-    Access, Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit, writer_properties,
+    Access, Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit,
+    writer_properties,
 };
 use crate::record::LogFormat;
 use crate::source::{InputObject, Sources};

@@ -104,7 +104,11 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         registry.register("kinesis_records", "Kinesis records read", metrics.records.clone());
         registry.register_with_unit("read", "Bytes of Kinesis records read", Unit::Bytes, metrics.bytes.clone());
-        registry.register("lag_milliseconds", "How far the reading is behind the end of the shard", metrics.lag.clone());
+        registry.register(
+            "lag_milliseconds",
+            "How far the reading is behind the end of the shard",
+            metrics.lag.clone(),
+        );
         registry.register("rows", "Rows committed to the table flows", metrics.rows.clone());
         registry.register("commits", "Commits to the lake", metrics.commits.clone());
         registry.register("quarantined_lines", "Lines that are no records", metrics.quarantined.clone());
@@ -114,8 +118,16 @@ impl Default for Metrics {
         registry.register("out_of_range_records", foreign, metrics.out_of_range.clone());
         let conflicts = "Commits that another worker made first";
         registry.register("commit_conflicts", conflicts, metrics.conflicts.clone());
-        registry.register("shard_failures", "Times a shard could not be followed and was tried again", metrics.failures.clone());
-        registry.register("data_gaps", "Times a shard had lost records before they were read", metrics.data_gaps.clone());
+        registry.register(
+            "shard_failures",
+            "Times a shard could not be followed and was tried again",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "data_gaps",
+            "Times a shard had lost records before they were read",
+            metrics.data_gaps.clone(),
+        );
         registry.register("lease_events", "What happened to leases", metrics.leases.clone());
         registry.register("shards_owned", "Shards that this worker follows", metrics.owned.clone());
         registry.register("alerts", "New alerts and revisions of alerts", metrics.alerts.clone());

@@ -15,8 +15,9 @@ import pytest
 import lakes
 from conftest import IDENTITY, free_port, path_of
 from kinesis import Feeder, Kinesis, envelope
+from proxy import FaultProxy
 
-#: Fields of the logs that `generate` writes are told by their first line.
+#: `make soak` plays more.
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "2"))
 
 
@@ -240,7 +241,7 @@ def test_metrics_and_readiness(flowbound, standin, kinesis, log, tmp_path):
 
     until(lambda: get("/readyz")[0] == 200, 30, worker.log.read_text)
     kinesis.put(stream, random.Random(1), [envelope(lines[:50]), b"\x00 no flow log", envelope(lines[50:70])])
-    rows_line = f'flowbound_rows_total{{shard="shardId-000000000000"}} 70'
+    rows_line = 'flowbound_rows_total{{shard="shardId-000000000000"}} 70'
     until(lambda: rows_line in get("/metrics")[1].splitlines(), 30, lambda: get("/metrics")[1])
     text = get("/metrics")[1]
     assert 'flowbound_quarantined_lines_total{reason="not_text"} 1' in text, text
@@ -248,3 +249,98 @@ def test_metrics_and_readiness(flowbound, standin, kinesis, log, tmp_path):
     worker.end()
     assert len(rows(tmp_path / "lake")) == 70
     assert len(list((tmp_path / "lake" / "quarantine").iterdir())) == 1
+
+
+def test_faults_of_every_service(flowbound, standin, s3, kinesis, kinesis_port, log, tmp_path):
+    """Answers are lost, late, cut and refused, by all three services; the lake is in S3."""
+    header, lines = log
+    stream = kinesis.create(f"faults-{os.getpid()}", 2)
+    feeder = Feeder(kinesis, stream, lines, 5)
+    feeder.feed(40)
+    faults = {"lost": 0.02, "unsent": 0.02, "error": 0.02, "slow": 0.02, "conflict": 0.02, "stall": 0.02}
+    with FaultProxy(standin, faults, seed=5) as aws, FaultProxy(kinesis_port, faults, seed=6) as streams:
+        settings = options(stream, "s3://lake/of/faults", header, stream, "--s3-path-style")
+        url = f"http://127.0.0.1:{streams.port}"
+        workers = [Worker(flowbound, tmp_path, name, url, (aws.port,), *settings) for name in ("one", "two")]
+        for worker in workers:
+            worker.start()
+        for _ in range(10):
+            feeder.feed(4)
+            time.sleep(0.5)
+        put = expected(kinesis, stream, header)
+        lake = tmp_path / "lake"
+
+        def complete():
+            for worker in workers:
+                worker.alive()
+            return len(rows(s3.download("s3://lake/of/faults", lake))) >= len(put)
+
+        def told():
+            return "\n".join(path.read_text() for path in sorted(tmp_path.glob("*.log")))
+
+        until(complete, 90, told)
+        for worker in workers:
+            worker.end()
+        assert {request.fault for request in aws.requests + streams.requests} > set(faults)
+    assert rows(s3.download("s3://lake/of/faults", lake)) == put
+    left = lakes.leftovers(s3.keys("s3://lake/of/faults"), "of/faults")
+    assert not [key for key in left if "/staging/" in key], left
+
+
+def test_a_stream_and_a_replay_say_the_same(flowbound, program, standin, kinesis, log, generated, tmp_path):
+    """The same records from Kinesis, by enhanced fan-out, and from files."""
+    header, lines = log
+    stream = kinesis.create(f"same-{os.getpid()}", 2)
+    lines = lines[:4000]
+    Feeder(kinesis, stream, lines, 1).feed(400)
+    arn = kinesis.client.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]["StreamARN"]
+    consumer = kinesis.client.register_stream_consumer(StreamARN=arn, ConsumerName="flowbound")["Consumer"]
+    (tmp_path / "all.log").write_text("\n".join([header, *lines]))
+    program.run("replay", tmp_path / "all.log", "--map", lakes.MAP, "--out", tmp_path / "replay")
+    state = ("--local-state", tmp_path / "leases.json", "--efo", consumer["ConsumerARN"])
+    settings = options(stream, tmp_path / "stream", header, stream, *state)
+    worker = Worker(flowbound, tmp_path, "one", kinesis.url, (standin,), *settings)
+    follow_to_the_end(worker, tmp_path / "stream", len(lines))
+    with duckdb.connect() as db:
+        def read(lake, columns):
+            files = f"read_parquet('{tmp_path}/{lake}/flows/**/*.parquet', hive_partitioning = true)"
+            return db.execute(f"SELECT {columns} FROM {files} ORDER BY ALL").fetchall()
+
+        columns = "* EXCLUDE (source, line)"
+        assert read("stream", columns) == read("replay", columns)
+        # the evidence names its rows by place, and of rows of one time the first by place are kept
+        told = "alert_id, detector, severity, title, flows, conversations, packets, bytes, first_seen, last_seen"
+
+        def last(lake):
+            files = f"read_parquet('{tmp_path}/{lake}/alerts/**/*.parquet', hive_partitioning = true)"
+            newest = "QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY revision DESC) = 1"
+            return db.execute(f"SELECT {told} FROM {files} {newest} ORDER BY ALL").fetchall()
+
+        assert last("stream") and last("stream") == last("replay")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"--stream": "no-such-stream"}, ["no-such-stream", "shards"]),
+        ({"--out": "s3://no-such-bucket/lake"}, ["no-such-bucket"]),
+        ({"--start": "yesterday"}, ["trim-horizon, latest, or a time"]),
+        ({"--commit-age": "0"}, ["--commit-age"]),
+        ({"--listen": "127.0.0.1:{taken}"}, ["cannot listen on 127.0.0.1:", "in use"]),
+    ],
+)
+def test_what_cannot_be_done_is_said(flowbound, standin, kinesis, log, tmp_path, change, words):
+    stream = "mistakes"
+    if stream not in kinesis.client.list_streams()["StreamNames"]:
+        kinesis.create(stream, 1)
+    given = [str(option) for option in options(stream, tmp_path / "lake", log[0], "mistakes", "--s3-path-style")]
+    for option, value in change.items():
+        if option in given:
+            given[given.index(option) + 1] = value
+        else:
+            given += [option, value.format(taken=standin)]
+    worker = Worker(flowbound, tmp_path, "one", kinesis.url, (standin,), *given).start()
+    assert worker.process.wait(30) in (1, 2)
+    text = worker.log.read_text()
+    for word in words:
+        assert word in text, text

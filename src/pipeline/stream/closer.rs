@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use super::shard::chain_name;
 use super::{Context, on_cpu};
 use crate::lake::{
-    AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, LakeError, Origin, StateEntry, StateReader, StateWriter, Store,
-    Unit, io_error, writer_properties,
+    AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, LakeError, Origin, StateEntry, StateReader,
+    StateWriter, Store, Unit, io_error, writer_properties,
 };
 use crate::pipeline::close::{folder, gather, revise, state_files};
 use crate::source::kinesis::Streams;

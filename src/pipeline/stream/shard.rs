@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use super::{Context, Wish, on_cpu};
 use crate::decode::{MessageDecoder, MessageOptions, Piece};
 use crate::lake::{
-    Chain, Commit, CommitKind, LakeError, Origin, Quarantine, ShardPosition, ShardSpan, Store, Unit,
-    append_quarantine, writer_properties,
+    Chain, Commit, CommitKind, LakeError, Origin, Quarantine, ShardPosition, ShardSpan, Store, Unit, append_quarantine,
+    writer_properties,
 };
 use crate::pipeline::recorder::Recorder;
 use crate::record::ParseError;
@@ -185,10 +185,12 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         let context = self.context;
         let unit = Unit::empty(&self.chain);
         let carried = self.head.as_ref().map(ShardSpan::carried_on);
-        let span = ShardSpan { stream: context.stream.clone(), shard: self.shard.to_owned(), ..carried.unwrap_or_default() };
+        let span =
+            ShardSpan { stream: context.stream.clone(), shard: self.shard.to_owned(), ..carried.unwrap_or_default() };
         let properties = writer_properties(&Origin::of(context.map.as_ref()));
         let boundary = context.boundary.as_deref();
-        let recorder = Recorder::new(&*context.store, unit.staging.clone(), boundary, properties, context.options.limits);
+        let recorder =
+            Recorder::new(&*context.store, unit.staging.clone(), boundary, properties, context.options.limits);
         let quarantine = Quarantine::new(&*context.store, &unit.staging);
         Ok(OpenUnit { unit, recorder, quarantine, span, began: Instant::now(), bytes: 0 })
     }
@@ -223,10 +225,8 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         span.lines += lines + quarantined;
         span.quarantined += quarantined;
         span.arrived = record.arrived.or(span.arrived);
-        span.end = Some(ShardPosition {
-            sequence: record.sequence.to_string(),
-            sub: summary.user_records.saturating_sub(1),
-        });
+        span.end =
+            Some(ShardPosition { sequence: record.sequence.to_string(), sub: summary.user_records.saturating_sub(1) });
         open.bytes += record.data.len() as u64 + summary.bytes_out;
         metrics.record(self.shard, record.data.len() as u64);
         metrics.passed_over(summary.control, summary.out_of_range);

@@ -98,7 +98,7 @@ pub enum KinesisReader {
     /// By GetRecords.
     Polling(PollingReader),
     /// By enhanced fan-out.
-    Subscribed(SubscribedReader),
+    Subscribed(Box<SubscribedReader>),
 }
 
 impl ShardReader for KinesisReader {
@@ -117,7 +117,7 @@ impl Streams for KinesisStream {
         let (client, shard) = (self.client.clone(), shard.to_owned());
         match &self.consumer {
             Some(consumer) => {
-                KinesisReader::Subscribed(SubscribedReader::new(client, consumer.clone(), shard, start))
+                KinesisReader::Subscribed(Box::new(SubscribedReader::new(client, consumer.clone(), shard, start)))
             }
             None => KinesisReader::Polling(PollingReader::new(client, self.shards.clone(), shard, start)),
         }

@@ -55,9 +55,9 @@ impl PollingReader {
         let request = match &self.from {
             StartAt::Horizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
             StartAt::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
-            StartAt::Time(millis) => request
-                .shard_iterator_type(ShardIteratorType::AtTimestamp)
-                .timestamp(DateTime::from_millis(*millis)),
+            StartAt::Time(millis) => {
+                request.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(*millis))
+            }
             StartAt::At(Position { sequence, .. }) => request
                 .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
                 .starting_sequence_number(sequence.as_str()),
@@ -148,9 +148,9 @@ enum Reaction {
 fn reaction<R>(error: &SdkError<GetRecordsError, R>) -> Reaction {
     match error.as_service_error() {
         Some(GetRecordsError::ExpiredIteratorException(_)) => Reaction::NewIterator,
-        Some(GetRecordsError::ProvisionedThroughputExceededException(_) | GetRecordsError::KmsThrottlingException(_)) => {
-            Reaction::Wait
-        }
+        Some(
+            GetRecordsError::ProvisionedThroughputExceededException(_) | GetRecordsError::KmsThrottlingException(_),
+        ) => Reaction::Wait,
         Some(GetRecordsError::ResourceNotFoundException(_)) => Reaction::Gone,
         _ => Reaction::Fail,
     }

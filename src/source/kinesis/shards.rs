@@ -86,10 +86,10 @@ impl StreamShards {
                 Some(token) => request.next_token(token),
                 None => request.stream_name(&self.stream),
             };
-            let output = request.send().await.map_err(|error| ReadError::List {
-                stream: self.stream.clone(),
-                detail: explain(&error),
-            })?;
+            let output = request
+                .send()
+                .await
+                .map_err(|error| ReadError::List { stream: self.stream.clone(), detail: explain(&error) })?;
             shards.extend(output.shards().iter().map(ShardInfo::from));
             next = output.next_token;
             if next.is_none() {

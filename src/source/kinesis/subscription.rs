@@ -52,7 +52,9 @@ impl SubscribedReader {
             StartAt::Time(millis) => {
                 position.r#type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(*millis))
             }
-            StartAt::At(at) => position.r#type(ShardIteratorType::AtSequenceNumber).sequence_number(at.sequence.as_str()),
+            StartAt::At(at) => {
+                position.r#type(ShardIteratorType::AtSequenceNumber).sequence_number(at.sequence.as_str())
+            }
             StartAt::After(sequence) => {
                 position.r#type(ShardIteratorType::AfterSequenceNumber).sequence_number(sequence.as_str())
             }
@@ -75,7 +77,9 @@ impl SubscribedReader {
             };
             match error.as_service_error() {
                 // the old subscription is not over yet, or too many calls at once
-                Some(SubscribeToShardError::ResourceInUseException(_) | SubscribeToShardError::LimitExceededException(_)) => {
+                Some(
+                    SubscribeToShardError::ResourceInUseException(_) | SubscribeToShardError::LimitExceededException(_),
+                ) => {
                     self.next += self.backoff.next();
                 }
                 Some(SubscribeToShardError::ResourceNotFoundException(_)) => {

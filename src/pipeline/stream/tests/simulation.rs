@@ -127,7 +127,8 @@ impl Simulation {
     fn put(&mut self) {
         for _ in 0..1 + self.dice.below(6) {
             self.put += 1;
-            let client = if self.dice.below(3) == 0 { format!("10.0.9.{}", self.dice.below(3)) } else { "10.0.1.7".to_owned() };
+            let client =
+                if self.dice.below(3) == 0 { format!("10.0.9.{}", self.dice.below(3)) } else { "10.0.1.7".to_owned() };
             let start = 1_795_219_200 + self.dice.below(3) * 3600 + self.dice.below(3000);
             let (port, end, bytes) = (40_000 + self.dice.below(5), start + 50, self.put);
             self.stream.put(format!(
@@ -176,12 +177,14 @@ impl Simulation {
             }
         }
         for (name, commits) in &chains {
-            let Some(shard) = name.strip_prefix(&format!("{STREAM}.")).filter(|shard| shard.starts_with("shard")) else {
+            let Some(shard) = name.strip_prefix(&format!("{STREAM}.")).filter(|shard| shard.starts_with("shard"))
+            else {
                 continue;
             };
             if commits.iter().any(|commit| commit.kind == CommitKind::Data) {
                 for parent in self.stream.parents(shard) {
-                    let parent = chains.get(&chain_name(STREAM, &parent)).and_then(|commits| commits.last()?.shard.as_ref());
+                    let parent =
+                        chains.get(&chain_name(STREAM, &parent)).and_then(|commits| commits.last()?.shard.as_ref());
                     assert!(parent.is_some_and(|span| span.closed), "I4: {shard} before the end of its parent");
                 }
             }
@@ -248,10 +251,15 @@ impl Simulation {
 
     /// I1: every record once; I6: with what it says.
     fn check_rows(&self, lake: &MemoryLake) {
-        let mut expected: Vec<(String, i64)> = self.stream.everything(STREAM).into_iter().map(|(source, text)| {
-            let bytes = text.split(' ').nth(9).unwrap().parse().unwrap();
-            (source, bytes)
-        }).collect();
+        let mut expected: Vec<(String, i64)> = self
+            .stream
+            .everything(STREAM)
+            .into_iter()
+            .map(|(source, text)| {
+                let bytes = text.split(' ').nth(9).unwrap().parse().unwrap();
+                (source, bytes)
+            })
+            .collect();
         expected.sort();
         let mut rows = Vec::new();
         for (_, bytes) in lake.below("flows/") {
