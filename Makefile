@@ -1,6 +1,6 @@
 # `make test` runs everything; the other targets are its parts, and what takes longer.
 .POSIX:
-.PHONY: test check deny audit rust duckdb aws soak bench instructions instructions-update bench-peers fuzz golden clean
+.PHONY: test check deny audit rust duckdb aws demo soak bench instructions instructions-update bench-peers fuzz golden clean
 
 PYTHON ?= python3
 VENV = .venv
@@ -32,6 +32,12 @@ aws: $(VENV)/installed $(STANDINS)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound MINISTACK=$(STANDINS)/bin/ministack \
 		KINESIS_MOCK=$(KINESIS_MOCK) $(VENV)/bin/python -m pytest -q tests/aws
+
+# A stream of made traffic on stand-ins of AWS, two workers that follow it, and the alerts that appear. Ctrl-C ends it.
+demo: $(VENV)/installed $(STANDINS)/installed
+	cargo build --locked --release
+	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/release/flowbound MINISTACK=$(STANDINS)/bin/ministack \
+		KINESIS_MOCK=$(KINESIS_MOCK) $(VENV)/bin/python tests/aws/demo.py
 
 # Workers of a stream killed, stopped and replaced while shards split and merge, many times over.
 soak: $(VENV)/installed $(STANDINS)/installed
