@@ -1,14 +1,17 @@
 # `make test` runs everything; the other targets are its parts, and what takes longer.
 .POSIX:
-.PHONY: test check deny audit rust duckdb bench instructions instructions-update bench-peers fuzz golden clean
+.PHONY: test check deny audit rust duckdb aws demo soak bench instructions instructions-update bench-peers fuzz golden clean
 
 PYTHON ?= python3
 VENV = .venv
+STANDINS = .standins
+KINESIS_MOCK = $(STANDINS)/node_modules/kinesis-local/main.js
+SOAK_ROUNDS ?= 50
 FUZZ_MINUTES ?= 5
 PEERS_VENV = target/bench-peers/venv
 PEERS ?=
 
-test: rust duckdb
+test: rust duckdb aws
 
 # What CI checks before the tests.
 check: deny
@@ -24,9 +27,36 @@ duckdb: $(VENV)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound $(VENV)/bin/python -m pytest -q tests/duckdb
 
-$(VENV)/installed: tests/duckdb/requirements.txt .ci/requirements.txt
+# The program against a stand-in of AWS, which the tests start on loopback.
+aws: $(VENV)/installed $(STANDINS)/installed
+	cargo build --locked
+	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound MINISTACK=$(STANDINS)/bin/ministack \
+		KINESIS_MOCK=$(KINESIS_MOCK) $(VENV)/bin/python -m pytest -q tests/aws
+
+# A stream of made traffic on stand-ins of AWS, two workers that follow it, and the alerts that appear. Ctrl-C ends it.
+demo: $(VENV)/installed $(STANDINS)/installed
+	cargo build --locked --release
+	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/release/flowbound MINISTACK=$(STANDINS)/bin/ministack \
+		KINESIS_MOCK=$(KINESIS_MOCK) $(VENV)/bin/python tests/aws/demo.py
+
+# Workers of a stream killed, stopped and replaced while shards split and merge, many times over.
+soak: $(VENV)/installed $(STANDINS)/installed
+	cargo build --locked
+	SOAK_ROUNDS=$(SOAK_ROUNDS) FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound \
+		MINISTACK=$(STANDINS)/bin/ministack KINESIS_MOCK=$(KINESIS_MOCK) \
+		$(VENV)/bin/python -m pytest -q tests/aws/test_stream.py -k whatever
+
+$(VENV)/installed: tests/duckdb/requirements.txt tests/aws/requirements.txt .ci/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/duckdb/requirements.txt -r .ci/requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/duckdb/requirements.txt \
+		-r tests/aws/requirements.txt -r .ci/requirements.txt
+	touch $@
+
+$(STANDINS)/installed: tests/aws/standins.txt tests/aws/package-lock.json
+	$(PYTHON) -m venv $(STANDINS)
+	$(STANDINS)/bin/pip install --quiet --disable-pip-version-check -r tests/aws/standins.txt
+	cp tests/aws/package.json tests/aws/package-lock.json $(STANDINS)
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(STANDINS)
 	touch $@
 
 deny: $(VENV)/installed
@@ -59,7 +89,7 @@ $(PEERS_VENV)/installed: benches/peers/requirements.txt
 # Needs `cargo install cargo-fuzz`, a C++ compiler, and a nightly Rust (or RUSTC_BOOTSTRAP=1 with the stable one).
 # What is found new lies in fuzz/corpus, the seeds in testdata/fuzz; FUZZ_MINUTES says for how long each target runs.
 fuzz:
-	for target in decode parse map; do \
+	for target in decode message parse map; do \
 		mkdir -p fuzz/corpus/$$target; \
 		cargo fuzz run $$target -s none fuzz/corpus/$$target testdata/fuzz/$$target -- \
 			-max_total_time=$$(( $(FUZZ_MINUTES) * 60 )) || exit 1; \
@@ -71,4 +101,4 @@ golden:
 
 clean:
 	cargo clean
-	rm -rf $(VENV) lake
+	rm -rf $(VENV) $(STANDINS) lake

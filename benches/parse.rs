@@ -1,4 +1,4 @@
-//! Rates of decoding and of parsing, in records and in bytes of text per second, on one thread.
+//! Rates of decoding (objects, and records of a stream) and of parsing, in records and in bytes of text per second, on one thread.
 //!
 //! Run with `cargo bench --bench parse`. A million seeded records would not fit the caches of any machine; a chunk of
 //! them is what the pipeline works on, so a chunk is what is measured.
@@ -14,13 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
-use flowbound::decode::{DecodeOptions, Decoder, Piece};
+use flowbound::decode::{DecodeOptions, Decoder, MessageDecoder, MessageOptions, Piece};
 use flowbound::parse::Batches;
 use flowbound::record::{Field, FieldType, FlowBatch, LineChunk, LogFormat};
 use seeded::Seeded;
 
 /// Lines of one object and of one chunk.
 const RECORDS: usize = 8192;
+
+/// Lines of one record of a stream: what CloudWatch Logs puts into an envelope in production.
+const EVENTS: usize = 500;
 
 /// A value of the length and the variety that the field has in real logs.
 fn value(field: Field, seeded: &mut Seeded) -> String {
@@ -126,9 +129,44 @@ fn decode(criterion: &mut Criterion) {
     }
 }
 
+fn message(criterion: &mut Criterion) {
+    let (_, text) = log(2);
+    let events: Vec<serde_json::Value> = str::from_utf8(&text)
+        .unwrap()
+        .lines()
+        .take(EVENTS)
+        .enumerate()
+        .map(|(id, line)| serde_json::json!({"id": format!("{id:056}"), "timestamp": 1_790_640_000_000_i64, "message": line}))
+        .collect();
+    let envelope = serde_json::json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/vpc/flow", "logStream": "eni-0a-all",
+        "subscriptionFilters": ["to-kinesis"], "logEvents": events,
+    });
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(envelope.to_string().as_bytes()).unwrap();
+    let record = gzip.finish().unwrap();
+    let mut group = criterion.benchmark_group("message");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    group.bench_function("cloudwatch", |bencher| {
+        let mut decoder = MessageDecoder::new(MessageOptions::default());
+        let mut buffers = Vec::new();
+        bencher.iter(|| {
+            for buffer in buffers.drain(..) {
+                decoder.recycle(buffer);
+            }
+            let summary = decoder.decode(&record, None, &mut |piece| {
+                if let Piece::Lines(chunk) = piece {
+                    buffers.push(black_box(chunk).bytes);
+                }
+            });
+            assert_eq!((summary.lines, summary.rejected), (EVENTS as u64, 0));
+        });
+    });
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = decode, parse
+    targets = decode, message, parse
 }
 criterion_main!(benches);

@@ -9,6 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use flowbound::boundary::{Boundary, Selection};
 use flowbound::lake::LocalStore;
 use flowbound::pipeline::{Replay, ReplayOptions};
+use flowbound::source::Sources;
 use flowbound::telemetry::Progress;
 
 const RECORDS: u64 = 400_000;
@@ -29,7 +30,8 @@ fn replay(criterion: &mut Criterion) {
                     let store = LocalStore::create(lake.path()).unwrap();
                     let options = ReplayOptions { threads: 2, ..ReplayOptions::default() };
                     let progress = Progress::hidden();
-                    let replay = Replay { store: &store, boundary: Some(&boundary), options, progress };
+                    let sources = Sources::default();
+                    let replay = Replay { store: &store, sources, boundary: Some(&boundary), options, progress };
                     let summary = runtime.block_on(replay.run(objects.clone())).unwrap();
                     assert_eq!(summary.rows, RECORDS);
                     lake

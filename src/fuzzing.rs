@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::boundary::parse_map;
-use crate::decode::{DecodeOptions, DecodeSummary, Decoder, Piece};
+use crate::decode::{DecodeOptions, DecodeSummary, Decoder, MessageDecoder, MessageOptions, MessageSummary, Piece};
 use crate::parse::{Batches, parse_line};
 use crate::record::{FlowBatch, FlowRecord, LogFormat};
 
@@ -18,23 +18,39 @@ struct Account {
     blank_lines: u64,
 }
 
+impl Account {
+    fn take(&mut self, piece: Piece) {
+        match piece {
+            Piece::Rejected { line, .. } => self.rejected.push(line),
+            Piece::Lines(chunk) => {
+                let mut batches = Batches::new(&chunk);
+                let mut batch = FlowBatch::new(&chunk.format);
+                while batches.next_batch(&mut batch) {
+                    self.records.extend(&batch.lines);
+                    self.rejected.extend(batch.rejected.iter().map(|rejected| rejected.line));
+                }
+                self.blank_lines += batches.blank_lines();
+            }
+        }
+    }
+
+    fn lines(&self) -> u64 {
+        self.records.len() as u64 + self.rejected.len() as u64 + self.blank_lines
+    }
+}
+
 fn account(object: &[u8], piece: usize) -> (Account, Option<DecodeSummary>) {
     // small limits, so that small inputs reach them
-    let options =
-        DecodeOptions { max_inflated: 1 << 20, max_parquet: 1 << 16, chunk_bytes: 64, max_line: 200, format: None };
-    let mut account = Account::default();
-    let mut out = |piece| match piece {
-        Piece::Rejected { line, .. } => account.rejected.push(line),
-        Piece::Lines(chunk) => {
-            let mut batches = Batches::new(&chunk);
-            let mut batch = FlowBatch::new(&chunk.format);
-            while batches.next_batch(&mut batch) {
-                account.records.extend(&batch.lines);
-                account.rejected.extend(batch.rejected.iter().map(|rejected| rejected.line));
-            }
-            account.blank_lines += batches.blank_lines();
-        }
+    let options = DecodeOptions {
+        max_inflated: 1 << 20,
+        max_parquet: 1 << 16,
+        max_json: 1 << 10,
+        chunk_bytes: 64,
+        max_line: 200,
+        format: None,
     };
+    let mut account = Account::default();
+    let mut out = |piece| account.take(piece);
     let mut decoder = Decoder::new(options);
     let pushed = object.chunks(piece.max(1)).try_for_each(|bytes| decoder.push(bytes, &mut out));
     let summary = pushed.and_then(|()| decoder.finish(&mut out)).ok();
@@ -47,14 +63,42 @@ pub fn decode(data: &[u8]) {
     let Some((piece, object)) = data.split_first() else { return };
     let (whole, summary) = account(object, usize::MAX);
     if let Some(summary) = &summary {
-        let lines = whole.records.len() as u64 + whole.rejected.len() as u64 + whole.blank_lines + summary.headers;
-        assert_eq!(summary.lines, lines, "a line was lost or doubled");
+        assert_eq!(summary.lines, whole.lines() + summary.headers, "a line was lost or doubled");
     }
     let pieces = account(object, usize::from(*piece) + 1);
     assert_eq!(pieces.1, summary, "the size of the pieces shows");
     if summary.is_some() {
         assert_eq!(pieces.0, whole, "the size of the pieces shows");
     }
+}
+
+fn account_message(decoder: &mut MessageDecoder, record: &[u8], after_sub: Option<u64>) -> (Account, MessageSummary) {
+    let mut account = Account::default();
+    let summary = decoder.decode(record, after_sub, &mut |piece| account.take(piece));
+    account.rejected.sort_unstable();
+    assert_eq!(summary.lines, account.lines() + summary.headers, "a line was lost or doubled");
+    let mut numbers = [account.records.as_slice(), &account.rejected].concat();
+    numbers.sort_unstable();
+    assert!(numbers.windows(2).all(|pair| pair.first() < pair.last()), "two lines of one number");
+    (account, summary)
+}
+
+/// A record of a stream: the first byte says which hash keys the shard has, and where reading resumes.
+pub fn message(data: &[u8]) {
+    let Some((how, record)) = data.split_first() else { return };
+    let options = MessageOptions {
+        max_inflated: 1 << 20,
+        max_line: 200,
+        hash_range: (how & 1 == 1).then_some(0..=u128::MAX / 2),
+        ..MessageOptions::default()
+    };
+    let mut decoder = MessageDecoder::new(options);
+    let (whole, summary) = account_message(&mut decoder, record, None);
+    let told = summary.lines + summary.control + summary.out_of_range > 0;
+    assert!(told || summary.bytes_out == 0, "a record that gives nothing, and no reason");
+    let (later, _) = account_message(&mut decoder, record, Some(u64::from(how >> 1)));
+    assert!(later.records.iter().all(|line| whole.records.contains(line)), "where reading resumes shows");
+    assert_eq!(account_message(&mut decoder, record, None), (whole, summary), "the records before show");
 }
 
 /// A log format in the first line, and lines in it.

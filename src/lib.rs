@@ -13,6 +13,7 @@
 //! where to change what.
 
 pub mod analyze;
+pub mod aws;
 pub mod boundary;
 pub mod cli;
 pub mod decode;

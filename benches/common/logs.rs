@@ -1,11 +1,12 @@
 //! Generated logs of the `artos` map, as AWS delivers them.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use flowbound::boundary::{BoundaryMap, load_map};
 use flowbound::decode::{DecodeOptions, Decoder, Piece};
 use flowbound::record::{LineChunk, LogFormat};
-use flowbound::source::file::{InputObject, TimeSpan, find_inputs};
+use flowbound::source::{InputFilter, InputObject, Sources};
 use flowbound::synth::{GenerateOptions, generate};
 
 /// The map of a reference system.
@@ -23,12 +24,17 @@ pub(crate) fn objects(folder: &Path, version: u8, records: u64, minutes: Option<
     }
     generate(&artos(), &options, folder).unwrap();
     let input = folder.join("AWSLogs").display().to_string();
-    find_inputs(&[input], TimeSpan::default()).unwrap().objects
+    Sources::default().find(&[input], &InputFilter::default()).unwrap().objects
 }
 
 /// The bytes of the objects.
 pub(crate) fn read(objects: &[InputObject]) -> Vec<Vec<u8>> {
-    objects.iter().map(|object| std::fs::read(&object.path).unwrap()).collect()
+    let read = |object: &InputObject| {
+        let mut bytes = Vec::new();
+        Sources::default().open(object).unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    objects.iter().map(read).collect()
 }
 
 /// Their lines.

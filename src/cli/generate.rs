@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::replay::parse_time;
+use super::input::parse_time;
 use super::{Exit, Failure, FormatArgs, SelectArgs, load_map_file, print};
 use crate::synth::{GenerateError, GenerateOptions, GenerateSummary, SCENARIOS, generate};
 

@@ -1,19 +1,24 @@
 //! The command line: one file per subcommand.
 
+mod aws;
 mod config;
 mod explain;
 mod generate;
+mod input;
 mod map;
 mod replay;
 mod schema;
+mod stream;
 mod summary;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use crate::aws::s3::{S3Uri, SCHEME};
 use crate::boundary::{Boundary, BoundaryMap, Selection, load_map};
 use crate::telemetry::{LogOutput, start_log};
 
@@ -83,6 +88,7 @@ enum LogForm {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::ReplayArgs),
+    Stream(stream::StreamArgs),
     Explain(explain::ExplainArgs),
     /// Check a boundary map, or show it
     #[command(subcommand)]
@@ -162,6 +168,24 @@ fn load_map_file(path: &str) -> Result<BoundaryMap, Failure> {
     })
 }
 
+/// Where the lake lies.
+enum Place {
+    Folder(PathBuf),
+    S3(S3Uri),
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        if text.starts_with(SCHEME) {
+            return text.parse().map(Self::S3).map_err(|error| Failure::usage(format!("--out: {error}")));
+        }
+        if text.contains("://") {
+            return Err(Failure::usage(format!("--out {text}: a lake is a folder or s3://BUCKET/PREFIX")));
+        }
+        Ok(Self::Folder(text.into()))
+    }
+}
+
 /// The log format where no header says it.
 #[derive(Debug, clap::Args)]
 struct FormatArgs {
@@ -196,6 +220,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     });
     let done = match args.command {
         Command::Replay(args) => replay::run(&args),
+        Command::Stream(args) => stream::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Map(command) => map::run(&command),
         Command::Generate(args) => generate::run(&args),
@@ -230,6 +255,12 @@ fn tell(failure: Failure) -> Exit {
         let _closed_pipe = writeln!(std::io::stderr(), "error: {}", failure.message);
     }
     failure.exit
+}
+
+/// Says what a person should know, and goes on.
+fn warn(message: std::fmt::Arguments<'_>) {
+    // nobody may be listening
+    let _closed_pipe = writeln!(std::io::stderr(), "warning: {message}");
 }
 
 /// Prints to standard output. A reader that has enough and closes the pipe (`head`) ends the command quietly.

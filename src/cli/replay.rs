@@ -1,16 +1,22 @@
 //! `flowbound replay`: log files into a lake.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::Arc;
 
+use tokio::runtime::{Builder, Runtime};
+
+use super::aws::{self, AwsArgs};
+use super::input::InputArgs;
 use super::summary::{render_json, render_text};
-use super::{Exit, Failure, FormatArgs, MapArgs, print};
-use crate::lake::{FileLimits, LocalStore};
-use crate::pipeline::{MapChange, Replay, ReplayError, ReplayOptions, Skipped};
+use super::{Exit, Failure, FormatArgs, MapArgs, Place, print, warn};
+use crate::aws::s3::{S3, S3Uri};
+use crate::boundary::Boundary;
+use crate::lake::{Access, FileLimits, LakeError, LocalStore, S3Store, Store};
+use crate::pipeline::{MapChange, Replay, ReplayError, ReplayOptions, Skipped, Summary};
 use crate::record::field::is_known_name;
 use crate::record::{Field, LogFormat};
-use crate::source::file::{InputError, InputObject, TimeSpan, find_inputs, spool_standard_input};
+use crate::source::{InputObject, Sources, spool_standard_input};
 use crate::telemetry::Progress;
 
 /// Judge log files against a map and write a lake of Parquet files and alerts
@@ -20,22 +26,15 @@ use crate::telemetry::Progress;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = VERDICTS)]
 pub(super) struct ReplayArgs {
-    /// Files, folders or patterns; `-` is standard input
-    #[arg(required = true, value_name = "INPUT")]
-    input: Vec<String>,
+    #[command(flatten)]
+    input: InputArgs,
     #[command(flatten)]
     map: MapArgs,
-    /// Folder of the lake; made if it is not there
+    /// The lake: a folder, made if it is not there, or s3://BUCKET/PREFIX
     #[arg(long, env = "FLOWBOUND_OUT", value_name = "LAKE")]
-    out: PathBuf,
+    out: String,
     #[command(flatten)]
     format: FormatArgs,
-    /// Pass over files that were delivered before this time (2026-11-21, 2026-11-21T02:00, UTC), by their names
-    #[arg(long, env = "FLOWBOUND_SINCE", value_name = "TIME", value_parser = parse_time)]
-    since: Option<i64>,
-    /// Pass over files that were delivered at or after this time, by their names
-    #[arg(long, env = "FLOWBOUND_UNTIL", value_name = "TIME", value_parser = parse_time)]
-    until: Option<i64>,
     /// Threads in all: those that read also parse, judge and write [default: one per core]
     #[arg(long, env = "FLOWBOUND_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -60,6 +59,8 @@ pub(super) struct ReplayArgs {
     /// Print the summary as one JSON object
     #[arg(long, env = "FLOWBOUND_JSON")]
     json: bool,
+    #[command(flatten)]
+    aws: AwsArgs,
 }
 
 const VERDICTS: &str = "\
@@ -77,92 +78,33 @@ Verdicts:
 /// Where standard input is kept while it is replayed, in the lake.
 const SPOOL: &str = "_flowbound/standard-input";
 
-/// A moment in UTC: a date, a date and a time, or RFC 3339.
-pub(super) fn parse_time(text: &str) -> Result<i64, String> {
-    let utc = |civil: jiff::civil::DateTime| {
-        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp().as_millisecond())
-    };
-    let instant = text.parse::<jiff::Timestamp>().ok().map(|instant| instant.as_millisecond());
-    instant
-        .or_else(|| text.parse::<jiff::civil::DateTime>().ok().and_then(utc))
-        .ok_or_else(|| "give a date (2026-11-21) or a date and a time (2026-11-21T02:00), UTC".to_owned())
-}
-
 pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?;
     let format = args.format.format()?.map(Arc::new);
-    if args.out.to_string_lossy().contains("://") {
-        return Err(Failure::usage(format!(
-            "--out {}: this version writes lakes to local folders only",
-            args.out.display()
-        )));
-    }
-    let span = TimeSpan { since: args.since, until: args.until };
-    if span.since.zip(span.until).is_some_and(|(since, until)| since >= until) {
-        return Err(Failure::usage("--since is not before --until"));
-    }
+    let place = Place::parse(&args.out)?;
+    let filter = args.input.filter()?;
     warn_of_format(format.as_deref(), boundary.is_some());
-    let (stdin, named): (Vec<_>, Vec<_>) = args.input.iter().cloned().partition(|input| input == "-");
-    let mut inputs = match named.as_slice() {
-        [] => crate::source::file::Inputs::default(),
-        named => find_inputs(named, span).map_err(|error| match error {
-            InputError::Io { .. } => Failure::failed(error),
-            other => Failure::usage(other),
-        })?,
-    };
-    let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", args.out.display()));
-    if inputs.passed_over > 0 {
-        warn(format_args!(
-            "passed over in the input folders, not named like logs: {} (name such a file to read it)",
-            inputs.passed_over
-        ));
-    }
-    if inputs.without_time > 0 {
-        warn(format_args!(
-            "{} of the files have no time in their names: --since and --until do not apply to them",
-            inputs.without_time
-        ));
-    }
-    let store = LocalStore::create(&args.out).map_err(unwritable)?;
-    let Some(_lock) = store.lock().map_err(unwritable)? else {
-        return Err(Failure::failed(crate::lake::LakeError::Locked(args.out.display().to_string())));
-    };
-    // a killed run with standard input leaves its copy
-    let _best_effort = std::fs::remove_dir_all(args.out.join(SPOOL));
-    if !stdin.is_empty() {
-        inputs.objects.push(spool(&args.out)?);
-    }
-    let options = ReplayOptions {
-        format,
-        threads: args.threads.map_or(ReplayOptions::default().threads, usize::from),
-        limits: FileLimits { rows: args.file_rows.max(1), bytes: args.file_mib.max(1) << 20 },
-        // a float beyond the integers saturates, and a negative one is 0: both are sensible limits
-        unit_bytes: (args.commit_mib * f64::from(1 << 20)) as u64,
-        map_change: match (args.overwrite, args.new_map) {
-            (true, _) => MapChange::Overwrite,
-            (_, true) => MapChange::KeepOld,
-            _ => MapChange::Refuse,
-        },
-    };
-    let total = inputs.objects.iter().map(|object| object.size).sum();
-    let progress = if args.json { Progress::hidden() } else { Progress::bytes(total) };
-    let replay = Replay { store: &store, boundary: boundary.as_ref(), options, progress };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
-    let done = runtime.block_on(replay.run(inputs.objects));
-    if !stdin.is_empty() {
-        // the copy served its purpose
-        let _best_effort = std::fs::remove_dir_all(args.out.join(SPOOL));
-    }
-    let mut summary = done.map_err(|error| match error {
-        ReplayError::Plan(error) => Failure::usage(error),
-        other => Failure::failed(other),
-    })?;
-    summary.skipped.extend(inputs.unreadable.into_iter().map(|(uri, why)| Skipped { uri, why }));
-    let lake = args.out.display().to_string();
-    if args.json {
-        print(format_args!("{}\n", render_json(&summary, &lake)))?;
+    // a local replay neither reads AWS configuration nor asks for credentials
+    let (runtime, s3) = if args.input.is_remote() || matches!(place, Place::S3(_)) {
+        let runtime = aws::runtime()?;
+        let config = runtime.block_on(args.aws.config());
+        let s3 = args.aws.s3(&config, runtime.handle().clone());
+        (runtime, Some(s3))
     } else {
-        print(render_text(&summary, &lake, boundary.as_ref(), std::io::stdout().is_terminal()))?;
+        (Builder::new_current_thread().build().map_err(Failure::failed)?, None)
+    };
+    let sources = s3.clone().map_or_else(Sources::default, Sources::with_s3);
+    let inputs = args.input.find(&sources, &filter)?;
+    let run = Run { args, runtime: &runtime, boundary: boundary.as_ref(), format, sources };
+    let mut summary = match place {
+        Place::Folder(folder) => run.into_folder(&folder, inputs.objects)?,
+        Place::S3(uri) => run.into_s3(s3, &uri, inputs.objects)?,
+    };
+    summary.skipped.extend(inputs.unreadable.into_iter().map(|(uri, why)| Skipped { uri, why }));
+    if args.json {
+        print(format_args!("{}\n", render_json(&summary, &args.out)))?;
+    } else {
+        print(render_text(&summary, &args.out, boundary.as_ref(), std::io::stdout().is_terminal()))?;
     }
     let clean = summary.quarantined_lines() + summary.known_quarantined + summary.known_faults == 0
         && summary.faults.is_empty();
@@ -171,6 +113,79 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         (true, false) if args.strict => Exit::Quarantined,
         _ => Exit::Done,
     })
+}
+
+struct Run<'r> {
+    args: &'r ReplayArgs,
+    runtime: &'r Runtime,
+    boundary: Option<&'r Boundary>,
+    format: Option<Arc<LogFormat>>,
+    sources: Sources,
+}
+
+impl Run<'_> {
+    fn into_folder(self, folder: &Path, mut input: Vec<InputObject>) -> Result<Summary, Failure> {
+        let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", folder.display()));
+        let store = LocalStore::create(folder).map_err(unwritable)?;
+        let Some(_lock) = store.lock().map_err(unwritable)? else {
+            return Err(Failure::failed(LakeError::Locked(folder.display().to_string())));
+        };
+        // a killed run with standard input leaves its copy
+        let _best_effort = std::fs::remove_dir_all(folder.join(SPOOL));
+        let with_stdin = self.args.input.has_stdin();
+        if with_stdin {
+            // in the lake: nothing else is sure to have the room
+            input.push(spool_standard_input(&folder.join(SPOOL)).map_err(Failure::failed)?);
+        }
+        let done = self.replay(&store, Access::Exclusive, input);
+        if with_stdin {
+            // the copy served its purpose
+            let _best_effort = std::fs::remove_dir_all(folder.join(SPOOL));
+        }
+        done
+    }
+
+    fn into_s3(self, s3: Option<S3>, uri: &S3Uri, mut input: Vec<InputObject>) -> Result<Summary, Failure> {
+        let s3 = s3.ok_or_else(|| Failure::failed("S3 was not set up"))?;
+        let store = S3Store::new(s3, uri);
+        store.check().map_err(|error| Failure::failed(format!("cannot write the lake {uri}: {error}")))?;
+        if self.args.input.has_stdin() {
+            // the temporary folder goes with the store
+            let spool =
+                store.scratch(SPOOL).map_err(|error| Failure::failed(format!("no temporary folder: {error}")))?;
+            input.push(spool_standard_input(&spool).map_err(Failure::failed)?);
+        }
+        self.replay(&store, Access::Shared, input)
+    }
+
+    fn replay(self, store: &impl Store, access: Access, input: Vec<InputObject>) -> Result<Summary, Failure> {
+        let total = input.iter().map(|object| object.size).sum();
+        let progress = if self.args.json { Progress::hidden() } else { Progress::bytes(total) };
+        let options = self.args.options(self.format, access);
+        let replay = Replay { store, sources: self.sources, boundary: self.boundary, options, progress };
+        self.runtime.block_on(replay.run(input)).map_err(|error| match error {
+            ReplayError::Plan(error) => Failure::usage(error),
+            other => Failure::failed(other),
+        })
+    }
+}
+
+impl ReplayArgs {
+    fn options(&self, format: Option<Arc<LogFormat>>, access: Access) -> ReplayOptions {
+        ReplayOptions {
+            format,
+            threads: self.threads.map_or(ReplayOptions::default().threads, usize::from),
+            limits: FileLimits { rows: self.file_rows.max(1), bytes: self.file_mib.max(1) << 20 },
+            // a float beyond the integers saturates, and a negative one is 0: both are sensible limits
+            unit_bytes: (self.commit_mib * f64::from(1 << 20)) as u64,
+            map_change: match (self.overwrite, self.new_map) {
+                (true, _) => MapChange::Overwrite,
+                (_, true) => MapChange::KeepOld,
+                _ => MapChange::Refuse,
+            },
+            access,
+        }
+    }
 }
 
 /// Says what a format will cost before an hour of replaying shows it.
@@ -183,14 +198,4 @@ fn warn_of_format(format: Option<&LogFormat>, judged: bool) {
     for field in needed.into_iter().filter(|field| judged && !format.has(*field)) {
         warn(format_args!("--log-format has no {}: every record will be unmapped", field.name()));
     }
-}
-
-fn warn(message: std::fmt::Arguments<'_>) {
-    // nobody may be listening
-    let _closed_pipe = writeln!(std::io::stderr(), "warning: {message}");
-}
-
-/// Standard input is kept in the lake's own staging while it is read: nothing else is sure to have the room.
-fn spool(lake: &Path) -> Result<InputObject, Failure> {
-    spool_standard_input(&lake.join(SPOOL)).map_err(Failure::failed)
 }

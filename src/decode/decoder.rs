@@ -1,8 +1,9 @@
 //! The state machine: what the pushed bytes are, and where they go.
 
-use super::lines::{Lines, Out, Pool};
+use super::json;
+use super::lines::{Lines, Out, Pool, Sink};
 use super::rows;
-use super::sniff::{Kind, WINDOW, sniff};
+use super::sniff::{BYTE_ORDER_MARK, Kind, WINDOW, sniff};
 use super::unpack::Unpacker;
 use super::{Compression, Content, DecodeError, DecodeOptions, DecodeSummary, Piece};
 
@@ -11,8 +12,6 @@ const MOST_NESTED: usize = 2;
 
 /// Room for what is unpacked before it is known to be text.
 const SCRATCH: usize = 64 << 10;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Decodes one object; see the [module](super) for what it accepts.
 ///
@@ -44,6 +43,7 @@ enum Stage {
     /// Not known yet; the bytes so far, fewer than [`WINDOW`].
     Unknown(Vec<u8>),
     Text,
+    Json(Box<json::Stream>),
     Parquet(Vec<u8>),
     Packed(Box<Packed>),
 }
@@ -131,6 +131,10 @@ impl Decoder {
 }
 
 impl Core {
+    fn sink<'s>(&'s mut self, out: Out<'s>) -> Sink<'s> {
+        Sink { lines: &mut self.lines, pool: &mut self.pool, out }
+    }
+
     /// Counts decoded bytes against the limit.
     fn count(&mut self, bytes: usize) -> Result<(), DecodeError> {
         self.summary.bytes_out += bytes as u64;
@@ -157,6 +161,11 @@ impl Stage {
                 core.lines.push(bytes, &mut core.pool, out);
                 core.count(bytes.len())
             }
+            Self::Json(objects) => {
+                objects.push(bytes, &mut core.sink(out));
+                core.summary.control = objects.control();
+                core.count(bytes.len())
+            }
             Self::Parquet(object) => {
                 let limit = core.options.max_parquet;
                 if object.len().saturating_add(bytes.len()) > limit {
@@ -181,12 +190,16 @@ impl Stage {
             }
             Kind::Plain(content) => {
                 core.summary.content = content;
-                if content == Content::Parquet { Self::Parquet(Vec::new()) } else { Self::Text }
+                match content {
+                    Content::Parquet => Self::Parquet(Vec::new()),
+                    Content::Json => Self::Json(Box::new(json::Stream::new(&core.options))),
+                    Content::Text | Content::Empty => Self::Text,
+                }
             }
         };
         let Self::Unknown(head) = std::mem::replace(self, next) else { return Ok(()) };
         let head = match self {
-            Self::Text => head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head),
+            Self::Text | Self::Json(_) => head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head),
             _ => &head,
         };
         self.push(head, core, out)
@@ -204,6 +217,11 @@ impl Stage {
                 core.lines.finish(&mut core.pool, out);
                 Ok(())
             }
+            Self::Json(objects) => {
+                objects.finish(&mut core.sink(out));
+                core.summary.control = objects.control();
+                Ok(())
+            }
             Self::Parquet(object) => {
                 let counts = &mut core.summary;
                 rows::decode(std::mem::take(object), &core.options, &mut core.pool, counts, out)
@@ -219,13 +237,14 @@ impl Stage {
     fn abort(&mut self, core: &mut Core, out: Out<'_>) {
         match self {
             Self::Unknown(head) => {
-                if sniff(head, true) == Ok(Some(Kind::Plain(Content::Text))) {
+                if let Ok(Some(kind @ Kind::Plain(Content::Text | Content::Json))) = sniff(head, true) {
                     // text is never refused once it is known to be text, except for its size
-                    let fits = self.become_known(Kind::Plain(Content::Text), core, out);
+                    let fits = self.become_known(kind, core, out);
                     debug_assert!(fits.is_ok() || core.summary.bytes_out > core.options.max_inflated);
-                    core.lines.abort(&mut core.pool, out);
+                    self.abort(core, out);
                 }
             }
+            Self::Json(objects) => objects.abort(&mut core.sink(out)),
             Self::Text => core.lines.abort(&mut core.pool, out),
             Self::Parquet(_) => {}
             Self::Packed(packed) => packed.inner.abort(core, out),

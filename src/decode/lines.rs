@@ -17,16 +17,22 @@ use std::sync::Arc;
 
 use memchr::{memchr, memchr_iter};
 
+use super::sniff::BYTE_ORDER_MARK;
 use super::{DecodeOptions, Piece};
 use crate::record::{LineChunk, LogFormat, ParseError, ParseErrorKind};
 
 /// Where pieces go.
 pub(super) type Out<'o> = &'o mut dyn FnMut(Piece);
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What it takes to hand out lines.
+pub(super) struct Sink<'s> {
+    pub(super) lines: &'s mut Lines,
+    pub(super) pool: &'s mut Pool,
+    pub(super) out: Out<'s>,
+}
 
 /// Used buffers, for use again.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Pool(Vec<Vec<u8>>);
 
 impl Pool {
@@ -76,6 +82,8 @@ pub(super) struct Lines {
     line: i64,
     /// Inside a line that was rejected as too long.
     skipping: bool,
+    /// The format is known from elsewhere: a line is never a header, and has no timestamp prefix.
+    verbatim: bool,
     pub(super) headers: u64,
     pub(super) rejected: u64,
 }
@@ -95,6 +103,7 @@ impl Lines {
             chunk_line: 1,
             line: 1,
             skipping: false,
+            verbatim: false,
             headers: 0,
             rejected: 0,
         }
@@ -117,15 +126,7 @@ impl Lines {
     /// Takes over `count` bytes that were written to the room.
     pub(super) fn commit(&mut self, count: usize, pool: &mut Pool, out: Out<'_>) {
         self.filled = (self.filled + count).min(self.buffer.len());
-        while let Some(end) = self.pass_plain_lines() {
-            let joins = self.take_special_line(end, pool, out);
-            self.line_start = end + 1;
-            self.searched = end + 1;
-            self.line += 1;
-            if !joins {
-                self.begin_chunk();
-            }
-        }
+        self.pass_lines(pool, out);
         if !self.skipping && self.filled - self.line_start > self.max_line {
             self.reject_long_line(self.filled, pool, out);
             self.skipping = true;
@@ -151,6 +152,34 @@ impl Lines {
             self.commit(now.len(), pool, out);
             bytes = later;
         }
+    }
+
+    /// Takes a whole text, whose buffer becomes the chunk. To be called only before the first `push`, or after `finish`.
+    ///
+    /// With a format, every line is one in this format, whatever it looks like. Without one, the text is read as that
+    /// of an object is: the format is the one of the last header, or of the options.
+    pub(super) fn take(&mut self, text: Vec<u8>, format: Option<&Arc<LogFormat>>, pool: &mut Pool, out: Out<'_>) {
+        debug_assert!(self.buffer.is_empty(), "the text before is not finished");
+        let before = format.map(|format| std::mem::replace(&mut self.format, format.clone()));
+        self.verbatim = before.is_some();
+        self.prefix = None;
+        self.filled = text.len();
+        self.buffer = text;
+        self.pass_lines(pool, out);
+        self.finish(pool, out);
+        if let Some(before) = before {
+            self.format = before;
+        }
+        self.verbatim = false;
+    }
+
+    /// Rejects something that stands for one line. To be called as [`take`](Self::take) is.
+    pub(super) fn reject(&mut self, raw: &[u8], kind: ParseErrorKind, out: Out<'_>) {
+        let raw = raw.get(..self.max_line).unwrap_or(raw).to_vec();
+        out(Piece::Rejected { line: self.line, raw, error: ParseError { kind, field: None, byte: 0 } });
+        self.rejected += 1;
+        self.line += 1;
+        self.begin_chunk();
     }
 
     /// The text ends here: what follows the last line end is a line too.
@@ -187,6 +216,19 @@ impl Lines {
         self.begin_chunk();
     }
 
+    /// Passes over the whole lines that are there.
+    fn pass_lines(&mut self, pool: &mut Pool, out: Out<'_>) {
+        while let Some(end) = self.pass_plain_lines() {
+            let joins = self.take_special_line(end, pool, out);
+            self.line_start = end + 1;
+            self.searched = end + 1;
+            self.line += 1;
+            if !joins {
+                self.begin_chunk();
+            }
+        }
+    }
+
     /// Passes over whole lines that join the chunk; returns the end of the first that does not simply do so.
     fn pass_plain_lines(&mut self) -> Option<usize> {
         let searched = self.searched;
@@ -210,8 +252,7 @@ impl Lines {
         let line = self.buffer.get(start..end).unwrap_or_default();
         !self.skipping
             && line.len() <= self.max_line
-            && !may_be_header(line)
-            && self.prefix == Some(has_timestamp(line))
+            && (self.verbatim || (!may_be_header(line) && self.prefix == Some(has_timestamp(line))))
     }
 
     /// Deals with the line from `line_start` to `end`, which is not plain; true if it joins the chunk.

@@ -1,11 +1,13 @@
 //! Bytes to lines.
 //!
 //! A [`Decoder`] takes the bytes of one object in pieces of any size and hands out [`Piece`]s: chunks of whole
-//! lines in one log format, and lines that cannot be read as such. It does no I/O; the caller pushes.
+//! lines in one log format, and lines that cannot be read as such. It does no I/O; the caller pushes. A
+//! [`MessageDecoder`] does the same with the records of a Kinesis stream, each of them whole.
 //!
 //! ```text
 //! bytes ──> sniff ──> unpack (gzip, zstd; at most twice) ──> lines ──> Piece
-//!                └──> rows (Parquet, written as lines) ──────────────^
+//!                ├──> rows (Parquet, written as lines) ──────────────^
+//!                └──> json (envelopes, records; their lines) ────────^
 //! ```
 //!
 //! What is decided here, and why:
@@ -17,23 +19,28 @@
 //!   Anything else there is an error: the lines are handed out, and the object is reported.
 //! - An object may be compressed twice (a gzip uploaded through a gzipping proxy), not more often.
 //! - Memory does not depend on the input: a chunk and the decompressor's window; for Parquet, whose directory
-//!   stands at its end, the whole object up to [`DecodeOptions::max_parquet`]. The work is bounded by
+//!   stands at its end, the whole object up to [`DecodeOptions::max_parquet`]; of JSON, one object of it up to
+//!   [`DecodeOptions::max_json`]. The work is bounded by
 //!   [`DecodeOptions::max_inflated`]. There is no limit on the ratio of compression: a heartbeat log of one
 //!   interface compresses better than many a bomb, and a ratio says nothing about memory here.
 
 mod decoder;
+mod json;
 mod lines;
+mod message;
 mod rows;
 mod sniff;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod values;
 
 use std::sync::Arc;
 
 use crate::record::{LineChunk, LogFormat, ParseError};
 
 pub use decoder::Decoder;
+pub use message::{MessageDecoder, MessageOptions, MessageSummary};
 
 /// How an object is decoded.
 #[derive(Debug, Clone)]
@@ -45,7 +52,11 @@ pub struct DecodeOptions {
     pub max_inflated: u64,
     /// The largest Parquet object that is read: it is held in memory as a whole. Default 1 GiB.
     pub max_parquet: usize,
-    /// Bytes of a chunk, cut at the last line end before; a chunk is larger only where `max_line` is. Default 1 MiB.
+    /// The largest JSON object (not the text, which may hold any number of them): it is held in memory as a whole.
+    /// Default 16 MiB; an envelope of CloudWatch Logs takes a tenth of it.
+    pub max_json: usize,
+    /// Bytes of a chunk, cut at the last line end before; a chunk is larger only where `max_line` is,
+    /// and by one JSON object. Default 1 MiB.
     pub chunk_bytes: usize,
     /// The longest line in bytes, without its line end. Default 64 KiB; a line with every field that AWS has, each
     /// as long as AWS lets it be, takes less than a tenth.
@@ -54,7 +65,14 @@ pub struct DecodeOptions {
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { format: None, max_inflated: 64 << 30, max_parquet: 1 << 30, chunk_bytes: 1 << 20, max_line: 64 << 10 }
+        Self {
+            format: None,
+            max_inflated: 64 << 30,
+            max_parquet: 1 << 30,
+            max_json: 16 << 20,
+            chunk_bytes: 1 << 20,
+            max_line: 64 << 10,
+        }
     }
 }
 
@@ -63,7 +81,8 @@ impl Default for DecodeOptions {
 pub enum Piece {
     /// Whole lines in one format.
     Lines(LineChunk),
-    /// A line that is not handed to parsing: too long, or cut in two by the end of a damaged object.
+    /// What is not handed to parsing: a line too long or cut in two by the end of a damaged object, or something that
+    /// cannot be read as lines (broken JSON, a record of another kind); it then stands for one line.
     Rejected {
         /// Number of the line in its object, from 1.
         line: i64,
@@ -100,6 +119,8 @@ pub enum Content {
     Empty,
     /// Lines.
     Text,
+    /// Objects: envelopes of lines, or records.
+    Json,
     /// Rows, in Parquet.
     Parquet,
 }
@@ -115,12 +136,14 @@ pub struct DecodeSummary {
     pub bytes_in: u64,
     /// Bytes of text, line ends included; of Parquet, bytes of its rows as text.
     pub bytes_out: u64,
-    /// Lines (of Parquet, rows) in all: headers, blank and rejected ones too.
+    /// Lines (of Parquet, rows; of JSON, also what is rejected as an object) in all: headers, blank and rejected ones too.
     pub lines: u64,
     /// Header lines; 0 says that the configured or the default format held throughout.
     pub headers: u64,
     /// Lines handed out as [`Piece::Rejected`].
     pub rejected: u64,
+    /// Of JSON, the envelopes of CloudWatch Logs without an event: control messages.
+    pub control: u64,
 }
 
 /// Why an object cannot be decoded to its end. What stood before the fault has been handed out.

@@ -1,8 +1,7 @@
 //! Parquet to lines: each row is written as a line of a text log would be, and goes the same way.
 //!
 //! A value that is null or empty becomes `-`, a timestamp becomes Unix time, a floating-point number without a
-//! fraction (pandas writes integers with gaps so) becomes an integer. Blanks and control characters inside a value
-//! are percent-encoded, as AWS does in the tag fields of its text logs: they would shift the columns otherwise.
+//! fraction (pandas writes integers with gaps so) becomes an integer. Blanks inside a value are percent-encoded.
 //! `None`, which pandas writes for a gap in a column of text, is one in a column that holds no free text.
 //! Columns are known by name alone, so any order and any subset will do.
 
@@ -18,6 +17,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::lines::{Out, Pool};
+use super::values::{float, write_value};
 use super::{DecodeError, DecodeOptions, DecodeSummary, Piece};
 use crate::record::field::is_known_name;
 use crate::record::{Column, FieldType, LineChunk, LogFormat, ParseError, ParseErrorKind};
@@ -155,27 +155,6 @@ fn is_free_text(column: Column) -> bool {
     }
 }
 
-fn write_value(value: &[u8], text: &mut Vec<u8>) {
-    if value.is_empty() {
-        text.push(b'-');
-    } else if value.iter().all(|byte| stands_for_itself(*byte)) {
-        text.extend_from_slice(value);
-    } else {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-        for byte in value {
-            if stands_for_itself(*byte) {
-                text.push(*byte);
-            } else {
-                text.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-            }
-        }
-    }
-}
-
-fn stands_for_itself(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f
-}
-
 /// The column's values as a text log has them.
 fn values(column: &ArrayRef) -> Result<BinaryArray, DecodeError> {
     use DataType::{Binary, Float16, Float32, Float64, Int64, Timestamp, Utf8};
@@ -198,13 +177,6 @@ fn values(column: &ArrayRef) -> Result<BinaryArray, DecodeError> {
         _ => return displayed(column),
     };
     Ok(written.as_binary::<i32>().clone())
-}
-
-/// A whole number without its fraction; anything else as it is, for parsing to refuse.
-fn float(value: f64) -> String {
-    /// Every whole number up to 2^53 is exact.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if value.fract() == 0.0 && value.abs() <= EXACT { format!("{}", value as i64) } else { value.to_string() }
 }
 
 /// Seconds where nothing is lost, else milliseconds: a log may have either.

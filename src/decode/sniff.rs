@@ -5,6 +5,9 @@ use super::{Compression, Content, DecodeError};
 /// How many bytes are looked at before text is called text.
 pub(super) const WINDOW: usize = 512;
 
+/// UTF-8 needs none, but some programs write it.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What the bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -43,7 +46,10 @@ pub(super) fn sniff(head: &[u8], complete: bool) -> Result<Option<Kind>, DecodeE
             if head.contains(&0) {
                 return Err(DecodeError::NotText { looks_like: "UTF-16 text or binary data" });
             }
-            Kind::Plain(Content::Text)
+            let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
+            // no line of a flow log begins so
+            let json = matches!(text.first(), Some(b'{' | b'['));
+            Kind::Plain(if json { Content::Json } else { Content::Text })
         }
         _ => return Ok(None),
     };
@@ -66,6 +72,9 @@ mod tests {
         }
         assert_eq!(sniff(b"2 123456789012 eni-0a", false), Ok(None));
         assert_eq!(sniff(b"2 123456789012 eni-0a", true), Ok(Some(Kind::Plain(Content::Text))));
+        for json in [&b"{}"[..], b"[{", b" \r\n\t{\"message\":", b"\xef\xbb\xbf{"] {
+            assert_eq!(sniff(json, true), Ok(Some(Kind::Plain(Content::Json))));
+        }
         assert_eq!(sniff(b"", true), Ok(Some(Kind::Plain(Content::Empty))));
         assert_eq!(sniff(&[b'2'; WINDOW], false), Ok(Some(Kind::Plain(Content::Text))));
     }

@@ -1,50 +1,189 @@
 //! The chain of commits of one source of work: stage, commit, publish.
 //!
-//! 1. Every file of a unit is staged below `_flowbound/staging/<chain>/<number>/`.
+//! 1. Every file of a unit is staged below `_flowbound/staging/<chain>/<number>/<nonce>/`.
 //! 2. The commit `_flowbound/commits/<chain>/<number>.json` is created if it is not there. From here on the unit
 //!    is done; before, it never happened.
 //! 3. Its files get their final names, the files that it removes go, and its staging goes.
 //!
-//! A crash between 2 and 3 is mended by whoever opens the chain next ([`Chain::open`]): publishing again is
-//! publishing once. A crash before 2 leaves staging that no commit names; the one writer of a local lake holds a
-//! lock, so all of that staging is garbage when it opens the chain.
+//! A crash between 2 and 3 is mended by whoever opens the chain next: publishing again is publishing once. A crash
+//! before 2 leaves staging that no commit names. Who may clear that depends on who else may write ([`Access`]): a
+//! local replay holds the lake's lock, so all of it is garbage; elsewhere only staging of numbers that the chain has
+//! passed is, because nothing can be committed from it any more. (Clearing by age instead loses data: the owner of
+//! old staging may only be slow.)
+//!
+//! Every writer has a nonce, in its staging and in its commits: two writers never share a staged file, and one whose
+//! answer was lost on the way finds its own commit again. A writer that follows a shard begins with an empty commit,
+//! the fence: whoever was at work there before, perhaps stalled, can commit nothing more.
 //!
 //! I1: an object is listed by one commit that is not replaced. I2: numbers have no gap. I5: what is visible is the
 //! union of the commits.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher as _;
+use std::io;
 
 use super::commit::{Commit, CommitKind, FileEntry, ObjectEntry};
 use super::error::{LakeError, io_error};
 use super::store::Store;
 
+/// The folder with a folder of commits for each chain.
+pub const COMMITS: &str = "_flowbound/commits";
+
+/// Who else may write to a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody: the caller holds the lake's lock.
+    Exclusive,
+    /// Others may be at work on it; one of them commits each number.
+    Shared,
+}
+
 /// The commits of one source of work, read and added to.
 pub struct Chain<'s, S: Store> {
     store: &'s S,
     name: String,
+    nonce: String,
+    /// All of them, or the last one alone.
     commits: BTreeMap<u64, Commit>,
+    whole: bool,
+    /// A commit was asked for, and no answer came: it may still be created, from what is staged.
+    unsure: bool,
     replaced: BTreeSet<u64>,
 }
 
+/// Nobody else has it: 128 bits of the operating system's randomness.
+fn new_nonce() -> String {
+    let random = |half: u8| RandomState::new().hash_one((std::process::id(), half));
+    format!("{:016x}{:016x}", random(0), random(1))
+}
+
 impl<'s, S: Store> Chain<'s, S> {
-    /// Reads a chain, finishes what a crash left of its last commit, and clears its staging.
-    pub async fn open(store: &'s S, name: &str) -> Result<Self, LakeError> {
-        let mut chain = Self::read(store, name).await?;
-        if let Some(mut head) = chain.commits.values().next_back().cloned() {
-            // what is not staged any more was published, whatever became of it since (a retention job, say)
-            let staging = format!("{}/{:010}", chain.staging_root(), head.number);
-            let staged = store.list(&staging).await.map_err(io_error("list", &staging))?;
-            head.files.retain(|file| staged.binary_search(&file.staged).is_ok());
-            chain.publish(&head).await?;
+    fn new(store: &'s S, name: &str) -> Self {
+        Self {
+            store,
+            name: name.to_owned(),
+            nonce: new_nonce(),
+            commits: BTreeMap::new(),
+            whole: false,
+            unsure: false,
+            replaced: BTreeSet::new(),
         }
-        let staging = chain.staging_root();
-        store.delete_all(&staging).await.map_err(io_error("delete", &staging))?;
+    }
+
+    /// Reads a whole chain, finishes what a crash left of its last commit, and clears staging that is garbage.
+    pub async fn open(store: &'s S, name: &str, access: Access) -> Result<Self, LakeError> {
+        let mut chain = Self::read(store, name).await?;
+        chain.mend().await?;
+        match access {
+            Access::Exclusive => {
+                let staging = chain.staging_root();
+                store.delete_all(&staging).await.map_err(io_error("delete", &staging))?;
+            }
+            Access::Shared => chain.clear_passed().await?,
+        }
         chain.replaced = chain.commits.values().flat_map(|commit| commit.replaces.iter().copied()).collect();
         Ok(chain)
     }
 
+    /// Reads the last commit of a chain alone and finishes what a crash left of it. Others may be at work on it:
+    /// [`fence`](Self::fence) it before writing.
+    pub async fn open_head(store: &'s S, name: &str) -> Result<Self, LakeError> {
+        let mut chain = Self::new(store, name);
+        chain.follow_head().await?;
+        chain.mend().await?;
+        Ok(chain)
+    }
+
+    /// Goes on to the last commit there is now. Numbers have no gap, so it is found by doubling steps and then halving
+    /// them: some twenty small reads in a chain of a year.
+    async fn follow_head(&mut self) -> Result<(), LakeError> {
+        let (mut there, mut step) = (self.next_number() - 1, 1);
+        let mut head = None;
+        while let Some(commit) = self.read_commit(there + step).await? {
+            there += step;
+            step *= 2;
+            head = Some(commit);
+        }
+        while step > 1 {
+            step /= 2;
+            if let Some(commit) = self.read_commit(there + step).await? {
+                there += step;
+                head = Some(commit);
+            }
+        }
+        if let Some(head) = head {
+            self.commits = BTreeMap::from([(head.number, head)]);
+        }
+        Ok(())
+    }
+
+    async fn read_commit(&self, number: u64) -> Result<Option<Commit>, LakeError> {
+        let path = self.path(number);
+        let bytes = self.store.read(&path).await.map_err(io_error("read", &path))?;
+        bytes.map(|bytes| Commit::from_json(&path, &bytes)).transpose()
+    }
+
+    /// The commits from this number on, as far as there are any.
+    pub async fn read_from(store: &'s S, name: &str, mut number: u64) -> Result<Vec<Commit>, LakeError> {
+        let chain = Self::new(store, name);
+        let mut commits = Vec::new();
+        while let Some(commit) = chain.read_commit(number).await? {
+            commits.push(commit);
+            number += 1;
+        }
+        Ok(commits)
+    }
+
+    /// Creates an empty commit that carries on where the chain is, so that no earlier writer can commit any more; then
+    /// clears what they staged.
+    ///
+    /// # Errors
+    /// [`LakeError::Conflict`] when somebody else was faster.
+    pub async fn fence(&mut self) -> Result<(), LakeError> {
+        let mut commit = Commit::new(self.next_number(), CommitKind::Fence, None, &Default::default());
+        commit.shard = self.head().and_then(|head| head.shard.as_ref()).map(|span| span.carried_on());
+        self.commit_next(commit).await?;
+        self.clear_passed().await
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The last commit.
+    pub fn head(&self) -> Option<&Commit> {
+        self.commits.values().next_back()
+    }
+
+    /// Publishes the last commit again.
+    async fn mend(&self) -> Result<(), LakeError> {
+        let Some(mut head) = self.head().cloned() else { return Ok(()) };
+        // what is not staged any more was published, whatever became of it since (a retention job, say)
+        let staging = self.number_staging(head.number);
+        let staged = self.store.list(&staging).await.map_err(io_error("list", &staging))?;
+        head.files.retain(|file| staged.binary_search(&file.staged).is_ok());
+        self.publish(&head).await
+    }
+
+    /// Clears the staging of numbers that the chain has passed.
+    async fn clear_passed(&self) -> Result<(), LakeError> {
+        let root = self.staging_root();
+        let passed = self.number_staging(self.next_number());
+        let mut last = String::new();
+        for path in self.store.list(&root).await.map_err(io_error("list", &root))? {
+            let folder = path.get(..passed.len()).unwrap_or_default();
+            if folder < passed.as_str() && folder != last {
+                self.store.delete_all(folder).await.map_err(io_error("delete", folder))?;
+                last = folder.to_owned();
+            }
+        }
+        Ok(())
+    }
+
     async fn read(store: &'s S, name: &str) -> Result<Self, LakeError> {
-        let folder = format!("_flowbound/commits/{name}");
+        let folder = format!("{COMMITS}/{name}");
         let mut commits = BTreeMap::new();
         for path in store.list(&folder).await.map_err(io_error("list", &folder))? {
             if !path.ends_with(".json") {
@@ -60,7 +199,7 @@ impl<'s, S: Store> Chain<'s, S> {
             let path = format!("{folder}/{gap:010}.json");
             return Err(LakeError::Damaged { path, detail: "it is missing, but later commits are there".to_owned() });
         }
-        Ok(Self { store, name: name.to_owned(), commits, replaced: BTreeSet::new() })
+        Ok(Self { commits, whole: true, ..Self::new(store, name) })
     }
 
     fn staging_root(&self) -> String {
@@ -72,9 +211,13 @@ impl<'s, S: Store> Chain<'s, S> {
         self.commits.keys().next_back().map_or(1, |head| head + 1)
     }
 
-    /// The folder in which the next commit's files are staged.
+    fn number_staging(&self, number: u64) -> String {
+        format!("{}/{number:010}", self.staging_root())
+    }
+
+    /// The folder in which this writer stages the next commit's files.
     pub fn staging(&self) -> String {
-        format!("{}/{:010}", self.staging_root(), self.next_number())
+        format!("{}/{}", self.number_staging(self.next_number()), self.nonce)
     }
 
     /// The name that files of the next commit begin with.
@@ -107,30 +250,51 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     /// Creates the next commit and publishes it. Nothing of it is visible when this fails with a conflict.
-    pub async fn commit_next(&mut self, commit: Commit) -> Result<(), LakeError> {
+    pub async fn commit_next(&mut self, mut commit: Commit) -> Result<(), LakeError> {
         debug_assert_eq!(commit.number, self.next_number());
-        let path = self.next_path();
-        if !self.store.create(&path, &commit.to_json()).await.map_err(io_error("create", &path))? {
-            return Err(LakeError::Conflict(path));
-        }
+        commit.nonce.clone_from(&self.nonce);
+        self.create(&commit).await?;
         self.publish(&commit).await?;
         self.replaced.extend(&commit.replaces);
+        if !self.whole {
+            self.commits.clear();
+        }
         self.commits.insert(commit.number, commit);
         Ok(())
     }
 
-    /// Clears what was staged for the next commit, after an error: unless the commit is there, for then its files are
-    /// published from there by the next opening.
-    pub async fn abandon(&self) {
-        let staging = self.staging();
-        if matches!(self.store.read(&self.next_path()).await, Ok(None)) {
-            // the next opening clears it too; a full disk is better cleared now
-            let _best_effort = self.store.delete_all(&staging).await;
+    /// Creates a commit. An answer that was lost on the way is told from a conflict by the nonce.
+    async fn create(&mut self, commit: &Commit) -> Result<(), LakeError> {
+        let path = self.path(commit.number);
+        let created = self.store.create(&path, &commit.to_json()).await;
+        self.unsure = matches!(&created, Err(error) if error.kind() == io::ErrorKind::TimedOut);
+        if matches!(created, Ok(true)) {
+            return Ok(());
+        }
+        match self.read_commit(commit.number).await? {
+            Some(there) => {
+                self.unsure = false;
+                if there.nonce == commit.nonce { Ok(()) } else { Err(LakeError::Conflict(path)) }
+            }
+            None => match created {
+                Err(source) => Err(io_error("create", &path)(source)),
+                // there, and gone: somebody takes commits away
+                Ok(_) => Err(LakeError::Conflict(path)),
+            },
         }
     }
 
-    fn next_path(&self) -> String {
-        format!("_flowbound/commits/{}/{:010}.json", self.name, self.next_number())
+    /// Clears what was staged for the next commit, after an error: unless the commit is there, or may come late, for
+    /// then its files are published from there by the next opening.
+    pub async fn abandon(&self) {
+        if !self.unsure && matches!(self.store.read(&self.path(self.next_number())).await, Ok(None)) {
+            // the next opening clears it too; a full disk is better cleared now
+            let _best_effort = self.store.delete_all(&self.staging()).await;
+        }
+    }
+
+    fn path(&self, number: u64) -> String {
+        format!("{COMMITS}/{}/{number:010}.json", self.name)
     }
 
     async fn publish(&self, commit: &Commit) -> Result<(), LakeError> {
@@ -141,7 +305,7 @@ impl<'s, S: Store> Chain<'s, S> {
         for path in &commit.removes {
             self.store.delete(path).await.map_err(io_error("delete", path))?;
         }
-        let staging = format!("{}/{:010}", self.staging_root(), commit.number);
+        let staging = self.number_staging(commit.number);
         self.store.delete_all(&staging).await.map_err(io_error("delete", &staging))
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::LakeError;
 use super::flow_file::Conserved;
+use crate::boundary::Boundary;
 
 /// Version of the format of commits and state files.
 const COMMIT_VERSION: u32 = 1;
@@ -18,6 +19,8 @@ pub enum CommitKind {
     Data,
     /// Alerts of the windows that were open.
     Close,
+    /// Nothing: it keeps earlier writers of the chain from committing.
+    Fence,
 }
 
 /// The map under which rows were judged.
@@ -33,6 +36,19 @@ pub struct MapIdentity {
     /// The mode that was selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
+}
+
+impl MapIdentity {
+    /// That of this map and selection.
+    pub fn of(boundary: &Boundary) -> Self {
+        let (map, selected) = (boundary.map(), boundary.selection());
+        Self {
+            name: map.name.clone(),
+            sha256: map.sha256.clone(),
+            env: selected.env.clone(),
+            mode: selected.mode.clone(),
+        }
+    }
 }
 
 /// An input object that is in the lake: listed once, never read again.
@@ -51,6 +67,49 @@ pub struct ObjectEntry {
     pub fault: Option<String>,
 }
 
+/// Where the reading of a shard is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardPosition {
+    /// Sequence number of the last record read.
+    pub sequence: String,
+    /// Number of its last user record, where it is an aggregate; else 0.
+    pub sub: u64,
+}
+
+/// The records of a shard that a commit holds: those after `start`, up to `end`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardSpan {
+    /// Name of the stream.
+    pub stream: String,
+    /// Id of the shard.
+    pub shard: String,
+    /// The end of the commit before; none in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<ShardPosition>,
+    /// Where to read on; none as long as nothing was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<ShardPosition>,
+    /// The shard is closed, and this is the last of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
+    /// When the last record came to the stream: milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<i64>,
+    /// Kinesis records.
+    pub records: u64,
+    /// Lines in them that were records of flows or should have been.
+    pub lines: u64,
+    /// Lines in quarantine.
+    pub quarantined: u64,
+}
+
+impl ShardSpan {
+    /// The span of nothing that follows this one.
+    pub fn carried_on(&self) -> Self {
+        Self { start: self.end.clone(), records: 0, lines: 0, quarantined: 0, ..self.clone() }
+    }
+}
+
 /// A file that a commit adds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -64,6 +123,15 @@ pub struct FileEntry {
     pub bytes: u64,
 }
 
+/// What a commit that closes windows over many chains knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// Number of the last commit of each chain whose state is merged.
+    pub seen: BTreeMap<String, u64>,
+    /// Files with the merged state, by the folder of their day.
+    pub merged: BTreeMap<String, Vec<String>>,
+}
+
 /// One link of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
@@ -71,6 +139,9 @@ pub struct Commit {
     pub version: u32,
     /// Place in the chain, from 1, without a gap.
     pub number: u64,
+    /// Who wrote it: each opening of a chain has its own.
+    #[serde(default)]
+    pub nonce: String,
     /// Version of the program that wrote it.
     pub program: String,
     /// What it is for.
@@ -80,6 +151,12 @@ pub struct Commit {
     /// Input objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<ObjectEntry>,
+    /// Records of a shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardSpan>,
+    /// Of a commit that closes windows over many chains: what it has seen of each, and where the state of each day is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Closing>,
     /// Files: tables, quarantine and state.
     pub files: Vec<FileEntry>,
     /// Commits whose rows this one replaces.
@@ -105,10 +182,13 @@ impl Commit {
         Self {
             version: COMMIT_VERSION,
             number,
+            nonce: String::new(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
             kind,
             map,
             objects: Vec::new(),
+            shard: None,
+            closing: None,
             files: Vec::new(),
             replaces: Vec::new(),
             removes: Vec::new(),

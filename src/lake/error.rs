@@ -69,7 +69,7 @@ fn advice(error: &io::Error) -> String {
 }
 
 /// Names the file in an I/O error.
-pub(super) fn io_error(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> LakeError {
+pub fn io_error(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> LakeError {
     move |source| LakeError::Io { action, path: path.to_owned(), source }
 }
 

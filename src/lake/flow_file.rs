@@ -7,6 +7,7 @@ use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 
 use super::columns::{FlowColumns, FlowRows};
+use super::error::LakeError;
 use super::pages::PageWriter;
 use super::schema::{Added, added_column, flows_schema};
 use crate::record::{Field, FlowRecord};
@@ -23,6 +24,20 @@ pub struct Conserved {
 }
 
 impl Conserved {
+    /// Compares what was parsed with what was written: before anything is committed (I6).
+    pub fn check_written(&self, written: &Self) -> Result<(), LakeError> {
+        for (what, parsed, written) in [
+            ("rows", self.rows, written.rows),
+            ("packets", self.packets, written.packets),
+            ("bytes", self.bytes, written.bytes),
+        ] {
+            if parsed != written {
+                return Err(LakeError::NotConserved { what, parsed, written });
+            }
+        }
+        Ok(())
+    }
+
     /// Counts a record.
     pub fn add(&mut self, record: &FlowRecord<'_>) {
         let value = |field| record.number(field).and_then(|v| u128::try_from(v).ok()).unwrap_or(0);

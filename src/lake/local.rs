@@ -47,10 +47,19 @@ impl LocalStore {
 
     /// Takes the lake for one writing process. The lock goes with the process, however that ends.
     pub fn lock(&self) -> io::Result<Option<File>> {
+        self.lock_with(File::try_lock)
+    }
+
+    /// Takes the lake for processes that share it, as followers of a stream do.
+    pub fn lock_shared(&self) -> io::Result<Option<File>> {
+        self.lock_with(File::try_lock_shared)
+    }
+
+    fn lock_with(&self, lock: impl FnOnce(&File) -> Result<(), fs::TryLockError>) -> io::Result<Option<File>> {
         let path = self.at("_flowbound/lock");
         make_parent(&path)?;
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => Ok(Some(file)),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error),
@@ -69,7 +78,8 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn sync_folders(folders: impl IntoIterator<Item = PathBuf>) -> io::Result<()> {
-    folders.into_iter().try_for_each(|folder| File::open(folder)?.sync_all())
+    // a folder that is gone has nothing to keep: what was staged in it was given up
+    folders.into_iter().try_for_each(|folder| absent_is_fine(File::open(folder).and_then(|folder| folder.sync_all())))
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -127,6 +137,22 @@ impl Store for LocalStore {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    async fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.at(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.extend(entry.file_name().into_string().ok());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     async fn publish(&self, files: &[(&str, &str)]) -> io::Result<()> {
@@ -246,8 +272,12 @@ mod tests {
         let store = LocalStore::create(folder.path()).unwrap();
         let held = store.lock().unwrap();
         assert!(held.is_some());
-        assert!(LocalStore::create(folder.path()).unwrap().lock().unwrap().is_none());
+        let other = LocalStore::create(folder.path()).unwrap();
+        assert!(other.lock().unwrap().is_none() && other.lock_shared().unwrap().is_none());
         drop(held);
+        let shared = store.lock_shared().unwrap();
+        assert!(other.lock_shared().unwrap().is_some() && other.lock().unwrap().is_none());
+        drop(shared);
         assert!(store.lock().unwrap().is_some());
     }
 }

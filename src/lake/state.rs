@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::alert_table::AlertRow;
 use super::error::{LakeError, io_error};
 use super::parquet_file::Staged;
 use super::partition::Day;
@@ -23,14 +24,26 @@ pub enum StateEntry {
     /// What one worker gathered in one unit of work.
     Tally(Tally),
     /// An alert of the key is in the lake.
-    Emitted {
-        /// Its revision.
-        revision: i32,
-        /// Digest of its content.
-        digest: String,
-        /// It withdrew the alert.
-        withdrawn: bool,
-    },
+    Emitted(Emitted),
+}
+
+/// A revision of an alert that is in the lake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emitted {
+    /// Its number.
+    pub revision: i32,
+    /// Digest of its content.
+    pub digest: String,
+    /// It withdrew the alert.
+    pub withdrawn: bool,
+}
+
+impl StateEntry {
+    /// What is kept of a revision.
+    pub fn emitted(row: &AlertRow) -> Self {
+        let finding = &row.finding;
+        Self::Emitted(Emitted { revision: row.revision, digest: finding.digest(), withdrawn: finding.flows == 0 })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,9 +190,10 @@ impl StateReader {
     }
 
     fn side_by_side(files: impl Iterator<Item = Result<NamedLines, LakeError>>) -> Result<Self, LakeError> {
+        // all are opened before the first is read: what is far away is fetched at once
+        let files = files.collect::<Result<Vec<_>, _>>()?;
         let mut heads = BinaryHeap::new();
-        for file in files {
-            let (path, mut lines) = file?;
+        for (path, mut lines) in files {
             if let Some(Line { key, entry }) = next_line(&path, &mut lines)? {
                 heads.push(Head { key, entry, path, lines });
             }

@@ -1,4 +1,4 @@
-//! Where a lake lies: the few operations that the commit protocol needs, for a local folder (and, later, S3).
+//! Where a lake lies: the few operations that the commit protocol needs, for a local folder and for S3.
 //!
 //! Paths are relative to the lake's root, with `/` between their parts on every system.
 
@@ -16,11 +16,15 @@ pub trait Store: Send + Sync {
 
     /// Creates a small file unless one is there: the protocol's compare-and-set. `false`: one was there.
     ///
-    /// The file is whole and durable when this returns `true`; of two callers at most one gets `true`.
+    /// The file is whole and durable when this returns `true`; of two callers at most one gets `true`. After an error
+    /// of the kind [`io::ErrorKind::TimedOut`] it may still be created.
     fn create(&self, path: &str, bytes: &[u8]) -> impl Future<Output = io::Result<bool>> + Send;
 
     /// The paths of all files below a folder, sorted; empty if there is no such folder.
     fn list(&self, folder: &str) -> impl Future<Output = io::Result<Vec<String>>> + Send;
+
+    /// The names of the folders that lie in a folder, sorted; empty if there is no such folder.
+    fn folders(&self, folder: &str) -> impl Future<Output = io::Result<Vec<String>>> + Send;
 
     /// Moves staged files (first name) to their final names (second name), and makes that durable. Done before (the
     /// staged file is gone, the final one there) is fine.

@@ -160,13 +160,13 @@ fn what_is_visible_is_the_union_of_the_commits() {
     let store = LocalStore::create(folder.path()).unwrap();
     let flows = folder.path().join("flows");
     block_on(async {
-        let chain = Chain::open(&store, "replay").await.unwrap();
+        let chain = Chain::open(&store, "replay", Access::Exclusive).await.unwrap();
         let mut unit = Unit::begin(&chain, &store).unwrap();
         stage(&store, &mut unit, "a");
         let commit = commit_of(&chain, unit, &["file:///a"]);
         // crash before the commit
         drop(chain);
-        let mut chain = Chain::open(&store, "replay").await.unwrap();
+        let mut chain = Chain::open(&store, "replay", Access::Exclusive).await.unwrap();
         assert!(files_below(&flows).is_empty() && files_below(&folder.path().join("_flowbound/staging")).is_empty());
         assert!(chain.objects().is_empty());
         // crash after it: the commit is there, nothing is published
@@ -177,7 +177,7 @@ fn what_is_visible_is_the_union_of_the_commits() {
         assert!(store.create("_flowbound/commits/replay/0000000001.json", &commit.to_json()).await.unwrap());
         assert!(matches!(chain.commit_next(commit.clone()).await, Err(LakeError::Conflict(_))), "one winner");
         drop(chain);
-        let chain = Chain::open(&store, "replay").await.unwrap();
+        let chain = Chain::open(&store, "replay", Access::Exclusive).await.unwrap();
         assert_eq!(files_below(&flows).len(), 2, "the row's file, and the one without rows");
         assert!(files_below(&folder.path().join("_flowbound/staging")).is_empty());
         assert_eq!(chain.objects()["file:///a"].0, 1);
@@ -193,7 +193,7 @@ fn a_gap_in_the_chain_is_told() {
     block_on(async {
         let commit = Commit::new(2, CommitKind::Data, None, &Conserved::default());
         store.create("_flowbound/commits/replay/0000000002.json", &commit.to_json()).await.unwrap();
-        let error = Chain::open(&store, "replay").await.err().unwrap().to_string();
+        let error = Chain::open(&store, "replay", Access::Exclusive).await.err().unwrap().to_string();
         assert!(error.contains("0000000001.json is damaged"), "{error}");
     });
 }
@@ -204,7 +204,7 @@ fn a_replacement_takes_the_old_files() {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalStore::create(folder.path()).unwrap();
     block_on(async {
-        let mut chain = Chain::open(&store, "replay").await.unwrap();
+        let mut chain = Chain::open(&store, "replay", Access::Exclusive).await.unwrap();
         for replaces in [None, Some(1)] {
             let mut unit = Unit::begin(&chain, &store).unwrap();
             stage(&store, &mut unit, "a");

@@ -21,7 +21,7 @@ impl Unit {
     /// The unit that will be the chain's next commit. The first of a lake brings a file without rows for each
     /// table, so that a query on a lake without alerts answers with none.
     pub fn begin<S: Store>(chain: &Chain<'_, S>, store: &S) -> Result<Self, LakeError> {
-        let mut unit = Self { name: chain.unit(), staging: chain.staging(), files: Vec::new() };
+        let mut unit = Self::empty(chain);
         if chain.next_number() == 1 {
             let properties = writer_properties(&Origin::default());
             for (table, folder, schema) in [
@@ -33,6 +33,11 @@ impl Unit {
             }
         }
         Ok(unit)
+    }
+
+    /// The unit that will be the chain's next commit, in a lake that has its first files from another chain.
+    pub fn empty<S: Store>(chain: &Chain<'_, S>) -> Self {
+        Self { name: chain.unit(), staging: chain.staging(), files: Vec::new() }
     }
 
     /// Adds a staged file; its final name follows from the unit, its folder and its kind.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::summary::Alerts;
 use crate::detect::{Finding, Key, Tally, detector};
 use crate::lake::{
-    AlertRow, AlertStatus, AlertWriter, Chain, Commit, CommitKind, Conserved, LakeError, MapIdentity, Origin,
+    AlertRow, AlertStatus, AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin,
     StateEntry, StateReader, StateWriter, Store, Unit, writer_properties,
 };
 
@@ -33,9 +33,8 @@ pub(super) async fn close_windows<S: Store>(
         let scratch = format!("{}/merge", unit.staging);
         let mut keys = StateReader::open(store, files.map(str::to_owned).collect(), &scratch)?;
         while let Some((key, entries)) = keys.next_key()? {
-            let Some(row) = revise(&key, entries) else { continue };
-            let (digest, withdrawn) = (row.finding.digest(), row.finding.flows == 0);
-            state.push(key, StateEntry::Emitted { revision: row.revision, digest, withdrawn })?;
+            let Some(row) = revise(&key, &gather(entries)) else { continue };
+            state.push(key, StateEntry::emitted(&row))?;
             found.add(&row);
             alerts.push(row)?;
         }
@@ -48,11 +47,13 @@ pub(super) async fn close_windows<S: Store>(
     Ok(found)
 }
 
-fn state_files(commit: &Commit) -> impl Iterator<Item = &str> {
+/// State files that a commit brings.
+pub(super) fn state_files(commit: &Commit) -> impl Iterator<Item = &str> {
     commit.files.iter().map(|file| file.path.as_str()).filter(|path| path.starts_with("_flowbound/state/"))
 }
 
-fn folder(path: &str) -> &str {
+/// The folder of a file: of a state file, its day's.
+pub(super) fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
@@ -68,35 +69,48 @@ fn changed_days<S: Store>(chain: &Chain<'_, S>) -> BTreeSet<String> {
     days
 }
 
-/// The revision that the entries of a key call for, if they do.
-fn revise(key: &Key, entries: Vec<StateEntry>) -> Option<AlertRow> {
-    let detector = detector(&key.detector)?;
-    let mut tally: Option<Tally> = None;
-    let mut last: Option<(i32, String, bool)> = None;
+/// All that is known of a key.
+pub(super) struct Gathered {
+    /// The sum of what was gathered; `None`: nothing is left of it.
+    pub(super) tally: Option<Tally>,
+    /// The last revision of its alert.
+    pub(super) last: Option<Emitted>,
+}
+
+/// Puts the entries of a key together.
+pub(super) fn gather(entries: Vec<StateEntry>) -> Gathered {
+    let mut gathered = Gathered { tally: None, last: None };
     for entry in entries {
         match entry {
-            StateEntry::Tally(more) => match &mut tally {
+            StateEntry::Tally(more) => match &mut gathered.tally {
                 Some(tally) => tally.merge(more),
-                None => tally = Some(more),
+                None => gathered.tally = Some(more),
             },
-            StateEntry::Emitted { revision, digest, withdrawn } => {
-                if last.as_ref().is_none_or(|(before, ..)| *before < revision) {
-                    last = Some((revision, digest, withdrawn));
+            StateEntry::Emitted(emitted) => {
+                if gathered.last.as_ref().is_none_or(|last| last.revision < emitted.revision) {
+                    gathered.last = Some(emitted);
                 }
             }
         }
     }
-    let gone = tally.is_none();
-    let finding = Finding::new(detector, key, &tally.unwrap_or_else(|| Tally::new(detector.verdict())));
-    let (revision, status) = match last {
+    gathered
+}
+
+/// The revision that is called for, if one is.
+pub(super) fn revise(key: &Key, gathered: &Gathered) -> Option<AlertRow> {
+    let detector = detector(&key.detector)?;
+    let nothing = || Tally::new(detector.verdict());
+    let gone = gathered.tally.is_none();
+    let finding = match &gathered.tally {
+        Some(tally) => Finding::new(detector, key, tally),
+        None => Finding::new(detector, key, &nothing()),
+    };
+    let (revision, status) = match &gathered.last {
         None if gone => return None,
         None => (0, AlertStatus::New),
-        Some((_, _, true)) if gone => return None,
-        Some((revision, digest, _)) if !gone && digest == finding.digest() => {
-            debug_assert!(revision >= 0);
-            return None;
-        }
-        Some((revision, ..)) => (revision + 1, if gone { AlertStatus::Closed } else { AlertStatus::Updated }),
+        Some(last) if gone && last.withdrawn => return None,
+        Some(last) if !gone && last.digest == finding.digest() => return None,
+        Some(last) => (last.revision + 1, if gone { AlertStatus::Closed } else { AlertStatus::Updated }),
     };
     Some(AlertRow { revision, status, finding })
 }

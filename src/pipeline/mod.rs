@@ -3,10 +3,13 @@
 
 mod close;
 mod plan;
+mod recorder;
 mod replay;
+mod stream;
 mod summary;
 mod worker;
 
 pub use plan::{MapChange, PlanError};
 pub use replay::{Replay, ReplayError, ReplayOptions};
+pub use stream::{Stream, StreamError, StreamOptions, StreamParts};
 pub use summary::{AlertLine, Alerts, Fault, Skipped, Summary};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::summary::Skipped;
 use crate::lake::{Chain, CommitKind, MapIdentity, Store};
-use crate::source::file::InputObject;
+use crate::source::{InputObject, Sources};
 
 /// What to do when the lake was written with another map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +43,17 @@ pub enum PlanError {
         /// The commit that has it.
         commit: u64,
     },
+    /// Overwriting might lose rows.
+    #[error("--overwrite replaces whole commits, and commit {commit} also holds {uri}, which cannot be read: {source}")]
+    Unreachable {
+        /// The object that cannot be read again.
+        uri: String,
+        /// The commit that has it.
+        commit: u64,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// Objects that become one commit.
@@ -80,6 +91,7 @@ fn describe(map: Option<&MapIdentity>) -> String {
 pub(super) fn plan<S: Store>(
     chain: &Chain<'_, S>,
     input: Vec<InputObject>,
+    sources: &Sources,
     map: Option<&MapIdentity>,
     change: MapChange,
     unit_bytes: u64,
@@ -119,8 +131,10 @@ pub(super) fn plan<S: Store>(
         let have: BTreeSet<String> = objects.iter().map(|object| object.uri.clone()).collect();
         let whole = chain.commit(number).map(|commit| commit.objects.as_slice()).unwrap_or_default();
         for missing in whole.iter().filter(|object| !have.contains(&object.uri)) {
-            let gone = || PlanError::Gone { uri: missing.uri.clone(), commit: number };
-            objects.push(InputObject::from_uri(&missing.uri).ok_or_else(gone)?);
+            let uri = &missing.uri;
+            let again = sources.again(uri);
+            let again = again.map_err(|source| PlanError::Unreachable { uri: uri.clone(), commit: number, source })?;
+            objects.push(again.ok_or_else(|| PlanError::Gone { uri: uri.clone(), commit: number })?);
             plan.drawn_in += 1;
         }
         plan.units.push(UnitPlan { objects, replaces: vec![number] });

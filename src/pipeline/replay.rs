@@ -9,10 +9,11 @@ use super::summary::{Fault, Skipped, Summary};
 use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
 use crate::boundary::Boundary;
 use crate::lake::{
-    Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit, writer_properties,
+    Access, Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit,
+    writer_properties,
 };
 use crate::record::LogFormat;
-use crate::source::file::InputObject;
+use crate::source::{InputObject, Sources};
 use crate::telemetry::Progress;
 
 /// The chain of all replays into a lake.
@@ -31,6 +32,8 @@ pub struct ReplayOptions {
     pub unit_bytes: u64,
     /// What to do when the lake was written with another map.
     pub map_change: MapChange,
+    /// Whether the caller holds the lake's lock.
+    pub access: Access,
 }
 
 impl Default for ReplayOptions {
@@ -41,6 +44,7 @@ impl Default for ReplayOptions {
             limits: FileLimits::default(),
             unit_bytes: 256 << 20,
             map_change: MapChange::default(),
+            access: Access::Exclusive,
         }
     }
 }
@@ -60,6 +64,8 @@ pub enum ReplayError {
 pub struct Replay<'r, S: Store> {
     /// The lake.
     pub store: &'r S,
+    /// The ways to the input.
+    pub sources: Sources,
     /// The map, if there is one.
     pub boundary: Option<&'r Boundary>,
     /// How.
@@ -75,9 +81,9 @@ impl<S: Store> Replay<'_, S> {
     /// Units that were committed before an error stay committed; the unit at hand leaves nothing behind.
     pub async fn run(&self, input: Vec<InputObject>) -> Result<Summary, ReplayError> {
         let started = Instant::now();
-        let mut chain = Chain::open(self.store, CHAIN).await?;
-        let map = self.boundary.map(identity);
-        let plan = plan(&chain, input, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
+        let mut chain = Chain::open(self.store, CHAIN, self.options.access).await?;
+        let map = self.boundary.map(MapIdentity::of);
+        let plan = plan(&chain, input, &self.sources, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
         let mut summary = Summary {
             known: plan.known,
             known_quarantined: plan.known_quarantined,
@@ -125,6 +131,7 @@ impl<S: Store> Replay<'_, S> {
             boundary: self.boundary,
             options: &self.options,
             properties: writer_properties(&Origin::of(map)),
+            sources: &self.sources,
             objects: &planned.objects,
             progress: &self.progress,
         };
@@ -153,16 +160,6 @@ impl<S: Store> Replay<'_, S> {
         let commit = unit.into_commit(commit);
         chain.commit_next(commit).await?;
         Ok(())
-    }
-}
-
-fn identity(boundary: &Boundary) -> MapIdentity {
-    let (map, selected) = (boundary.map(), boundary.selection());
-    MapIdentity {
-        name: map.name.clone(),
-        sha256: map.sha256.clone(),
-        env: selected.env.clone(),
-        mode: selected.mode.clone(),
     }
 }
 

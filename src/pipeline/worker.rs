@@ -7,29 +7,23 @@
 //! unit ends.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parquet::file::properties::WriterProperties;
 
+use super::recorder::{Recorded, Recorder};
 use super::replay::{ReplayError, ReplayOptions};
-use crate::boundary::{Boundary, Judgement, Verdict};
+use crate::boundary::Boundary;
 use crate::decode::{DecodeOptions, Decoder, Piece};
-use crate::detect::Tallies;
-use crate::lake::{
-    Conserved, FlowRows, FlowWriter, LakeError, Quarantine, Staged, StateWriter, Store, append_quarantine,
-};
-use crate::parse::Batches;
-use crate::record::{FlowBatch, LineChunk, LogFormat, ParseError};
-use crate::source::file::InputObject;
+use crate::lake::{Conserved, LakeError, Quarantine, Staged, Store, append_quarantine};
+use crate::record::{LineChunk, ParseError};
+use crate::source::{InputObject, Sources};
 use crate::telemetry::Progress;
 
-/// Bytes of tallies after which a worker writes them to a state file and starts anew.
-const TALLY_BYTES: usize = 24 << 20;
-/// Bytes read from a file at a time.
+/// Bytes read from an object at a time.
 const READ_BYTES: usize = 1 << 18;
 
 /// What is the same for every thread of a unit.
@@ -39,6 +33,7 @@ pub(super) struct UnitContext<'u, S: Store> {
     pub(super) boundary: Option<&'u Boundary>,
     pub(super) options: &'u ReplayOptions,
     pub(super) properties: Arc<WriterProperties>,
+    pub(super) sources: &'u Sources,
     pub(super) objects: &'u [InputObject],
     pub(super) progress: &'u Progress,
 }
@@ -116,7 +111,7 @@ pub(super) fn run_unit<S: Store>(context: &UnitContext<'_, S>) -> Result<UnitRes
             .collect();
         // the channel ends when the last reader does
         drop(work);
-        workers.into_iter().map(join).collect::<Result<Vec<Done>, _>>()
+        workers.into_iter().map(join).collect::<Result<Vec<Recorded>, _>>()
     })?;
     let mut result = UnitResult {
         decoded_bytes: shared.decoded_bytes.into_inner(),
@@ -125,31 +120,14 @@ pub(super) fn run_unit<S: Store>(context: &UnitContext<'_, S>) -> Result<UnitRes
     };
     result.reasons = shared.reasons.into_inner().unwrap_or_else(PoisonError::into_inner);
     result.staged.extend(shared.quarantine.finish()?);
-    let mut written = Conserved::default();
-    for done in done {
-        result.staged.extend(done.staged);
-        result.conserved.merge(&done.parsed);
-        written.merge(&done.written);
-        for (verdict, count) in done.verdicts {
+    for recorded in done {
+        result.staged.extend(recorded.staged);
+        result.conserved.merge(&recorded.conserved);
+        for (verdict, count) in recorded.verdicts {
             *result.verdicts.entry(verdict.to_owned()).or_default() += count;
         }
     }
-    check_conserved(&result.conserved, &written)?;
     Ok(result)
-}
-
-/// I6, before anything is committed: what was parsed is what was written.
-fn check_conserved(parsed: &Conserved, written: &Conserved) -> Result<(), LakeError> {
-    for (what, parsed, written) in [
-        ("rows", parsed.rows, written.rows),
-        ("packets", parsed.packets, written.packets),
-        ("bytes", parsed.bytes, written.bytes),
-    ] {
-        if parsed != written {
-            return Err(LakeError::NotConserved { what, parsed, written });
-        }
-    }
-    Ok(())
 }
 
 fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
@@ -169,7 +147,7 @@ impl<S: Store> Shared<'_, S> {
     }
 
     /// Puts lines of an object into quarantine.
-    fn reject(&self, object: usize, lines: &[(i64, &[u8], &ParseError)]) -> Result<(), ReplayError> {
+    fn reject(&self, object: usize, lines: &[(i64, &[u8], &ParseError)]) -> Result<(), LakeError> {
         let mut text = Vec::new();
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         for (line, raw, error) in lines {
@@ -180,67 +158,38 @@ impl<S: Store> Shared<'_, S> {
         let count = lines.len() as u64;
         self.reports[object].quarantined.fetch_add(count, Ordering::Relaxed);
         self.reports[object].lines.fetch_add(count, Ordering::Relaxed);
-        Ok(self.quarantine.write(&text, count)?)
+        self.quarantine.write(&text, count)
     }
-}
-
-/// What a worker came to.
-struct Done {
-    staged: Vec<Staged>,
-    parsed: Conserved,
-    written: Conserved,
-    verdicts: Vec<(&'static str, u64)>,
 }
 
 struct Worker<'w, 'u, S: Store> {
     shared: &'w Shared<'u, S>,
-    number: usize,
     channels: Channels,
-    flows: FlowWriter<'u, S>,
-    tallies: Tallies<'u>,
-    /// What the map says of each record of a batch: kept to be filled again.
-    judged: Vec<Option<Judgement>>,
-    staged: Vec<Staged>,
-    states: usize,
-    parsed: Conserved,
-    verdicts: [u64; Verdict::ALL.len()],
-    unjudged: u64,
+    recorder: Recorder<'u, S>,
 }
 
 impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
     fn new(shared: &'w Shared<'u, S>, number: usize, channels: Channels) -> Self {
         let context = shared.context;
-        let folder = format!("{}/flows-{number}", context.staging);
-        Self {
-            shared,
-            number,
-            channels,
-            flows: FlowWriter::new(context.store, folder, context.properties.clone(), context.options.limits),
-            tallies: Tallies::new(context.boundary),
-            judged: Vec::new(),
-            staged: Vec::new(),
-            states: 0,
-            parsed: Conserved::default(),
-            verdicts: [0; Verdict::ALL.len()],
-            unjudged: 0,
-        }
+        let recorder = Recorder::new(
+            context.store,
+            format!("{}/{number}", context.staging),
+            context.boundary,
+            context.properties.clone(),
+            context.options.limits,
+        );
+        Self { shared, channels, recorder }
     }
 
     /// Reads, if it is given the channel's other end, and works off what was read until there is no more.
-    fn run(mut self, work: Option<Sender<Work>>) -> Result<Done, ReplayError> {
+    fn run(mut self, work: Option<Sender<Work>>) -> Result<Recorded, ReplayError> {
         if let Some(work) = work {
             self.read_objects(&work)?;
         }
         while let Ok(work) = self.channels.todo.recv() {
             self.work_off(work)?;
         }
-        self.hand_on()?;
-        let (files, written) = self.flows.finish()?;
-        self.staged.extend(files);
-        let mut verdicts: Vec<_> = Verdict::ALL.iter().zip(self.verdicts).map(|(v, n)| (v.as_str(), n)).collect();
-        verdicts.push(("not judged", self.unjudged));
-        verdicts.retain(|(_, count)| *count > 0);
-        Ok(Done { staged: self.staged, parsed: self.parsed, written, verdicts })
+        Ok(self.recorder.finish()?)
     }
 
     /// Takes object after object and hands on their lines.
@@ -264,7 +213,7 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
     ) -> Result<(), ReplayError> {
         let shared = self.shared;
         let report = &shared.reports[number];
-        let mut file = match File::open(&object.path) {
+        let mut file = match shared.context.sources.open(object) {
             Ok(file) => file,
             Err(error) => {
                 // set once: one reader reads an object
@@ -281,7 +230,9 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
                 // where it fails, the others stop at once, and so does the loop below
                 emitted = shared.stop_on_error(match piece {
                     Piece::Lines(chunk) => self.hand_out(Work { object: number, chunk }, work),
-                    Piece::Rejected { line, raw, error } => shared.reject(number, &[(line, &raw, &error)]),
+                    Piece::Rejected { line, raw, error } => {
+                        shared.reject(number, &[(line, &raw, &error)]).map_err(ReplayError::from)
+                    }
                 });
             }
         };
@@ -337,63 +288,13 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
         if self.shared.stopped() {
             return Ok(());
         }
-        self.process(object, &chunk)?;
+        let shared = self.shared;
+        let uri = &shared.context.objects[object].uri;
+        let report = &self.shared.reports[object];
+        let rows = self.recorder.record(uri, &chunk, &mut |lines| shared.reject(object, lines))?;
+        report.lines.fetch_add(rows, Ordering::Relaxed);
         // a full channel means that there are buffers enough
         let _dropped = self.channels.spent.try_send(chunk.bytes);
-        Ok(())
-    }
-
-    fn process(&mut self, object: usize, chunk: &LineChunk) -> Result<(), ReplayError> {
-        let mut batches = Batches::new(chunk);
-        let mut batch = FlowBatch::new(&chunk.format);
-        while batches.next_batch(&mut batch) {
-            self.keep(object, &chunk.format, &batch)?;
-        }
-        if self.tallies.weight() > TALLY_BYTES { self.hand_on() } else { Ok(()) }
-    }
-
-    fn keep(&mut self, object: usize, format: &LogFormat, batch: &FlowBatch<'_>) -> Result<(), ReplayError> {
-        let boundary = self.shared.context.boundary;
-        let source = self.shared.context.objects[object].uri.as_str();
-        self.judged.clear();
-        self.judged.extend(batch.records.iter().map(|record| match boundary {
-            Some(boundary) => Some(boundary.judge(record)),
-            None => Judgement::of_status(record),
-        }));
-        let rows = || batch.records.iter().zip(&self.judged).zip(&batch.lines);
-        for ((record, judged), _) in rows() {
-            self.parsed.add(record);
-            match judged {
-                Some(judgement) => self.verdicts[judgement.verdict as usize] += 1,
-                None => self.unjudged += 1,
-            }
-        }
-        let judged = rows().filter_map(|((record, judged), line)| Some((record, judged.as_ref()?, *line)));
-        self.tallies.observe(source, judged);
-        self.flows.push(&FlowRows {
-            format,
-            records: &batch.records,
-            judgements: &self.judged,
-            lines: &batch.lines,
-            source,
-            boundary,
-        })?;
-        let report = &self.shared.reports[object];
-        report.lines.fetch_add(batch.records.len() as u64, Ordering::Relaxed);
-        if batch.rejected.is_empty() {
-            return Ok(());
-        }
-        let lines: Vec<_> = batch.rejected.iter().map(|line| (line.line, line.raw, &line.error)).collect();
-        self.shared.reject(object, &lines)
-    }
-
-    /// Writes what was gathered to state files and starts anew.
-    fn hand_on(&mut self) -> Result<(), ReplayError> {
-        self.states += 1;
-        let folder = format!("{}/state-{}-{}", self.shared.context.staging, self.number, self.states);
-        let mut state = StateWriter::new(self.shared.context.store, folder);
-        state.push_all(self.tallies.take())?;
-        self.staged.extend(state.finish()?);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ pub struct ParseError {
     pub byte: usize,
 }
 
-/// Kinds of mistakes in a line.
+/// Kinds of mistakes in a line, or in what should have held lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseErrorKind {
     /// The line has more or fewer columns than the format.
@@ -46,6 +46,33 @@ pub enum ParseErrorKind {
     /// The last line of an object that is cut short: a number cut in two would pass as a value.
     #[error("the object ends in the middle of the line")]
     Truncated,
+    /// A compressed message that cannot be unpacked to its end: nothing of it is read.
+    #[error("the message cannot be unpacked: {0}")]
+    Damaged(String),
+    /// A message that unpacks to more than a message may, or a JSON object larger than is read.
+    #[error("it is larger than {limit} bytes, the limit for one message or JSON object")]
+    TooLarge {
+        /// The limit that it passes, in bytes.
+        limit: u64,
+    },
+    /// A message wrapped in itself more often than any sender does.
+    #[error("it is wrapped more than {limit} times over")]
+    TooNested {
+        /// The most layers that are taken off.
+        limit: usize,
+    },
+    /// A message that is neither text nor JSON under its compression.
+    #[error("this is no text but looks like {looks_like}")]
+    NotText {
+        /// What it seems to be.
+        looks_like: &'static str,
+    },
+    /// What begins like JSON and is none.
+    #[error("this is no JSON: {0}")]
+    BadJson(String),
+    /// JSON of something else, with what it seems to be.
+    #[error("this is no flow log but {0}")]
+    OtherKind(String),
 }
 
 impl ParseErrorKind {
@@ -59,6 +86,12 @@ impl ParseErrorKind {
             Self::NotUtf8 => "not_utf8",
             Self::TooLong { .. } => "too_long",
             Self::Truncated => "truncated",
+            Self::Damaged(_) => "damaged",
+            Self::TooLarge { .. } => "too_large",
+            Self::TooNested { .. } => "too_nested",
+            Self::NotText { .. } => "not_text",
+            Self::BadJson(_) => "bad_json",
+            Self::OtherKind(_) => "other_kind",
         }
     }
 }

@@ -197,6 +197,18 @@ pub fn is_known_name(name: &str) -> bool {
         })
 }
 
+/// The AWS name that a key of a JSON record stands for, if there is one. Senders write names with hyphens, with
+/// underscores, or in camelCase (`pktSrcAddr`, which the `parseVPC` processor of CloudWatch Logs gives): neither
+/// separators nor capitals count.
+pub fn name_of_key(key: &str) -> Option<&'static str> {
+    let names = Field::ALL.iter().map(|field| field.name()).chain(TRANSIT_GATEWAY.iter().copied());
+    names.into_iter().find(|name| letters(name).eq(letters(key)))
+}
+
+fn letters(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| byte.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +232,26 @@ mod tests {
         }
         assert!(is_known_name("tgw-src-eni") && is_known_name("tgw_src_eni"));
         assert!(!is_known_name("quantum-state"));
+    }
+
+    #[test]
+    fn keys_of_json_are_names_in_any_spelling() {
+        for (key, name) in [
+            ("srcaddr", "srcaddr"),
+            ("srcAddr", "srcaddr"),
+            ("pkt-src-aws-service", "pkt-src-aws-service"),
+            ("pkt_src_aws_service", "pkt-src-aws-service"),
+            ("pktSrcAwsService", "pkt-src-aws-service"),
+            ("LogStatus", "log-status"),
+            ("tgwSrcVpcAccountId", "tgw-src-vpc-account-id"),
+            ("asgTag2", "asg-tag-2"),
+        ] {
+            assert_eq!(name_of_key(key), Some(name), "{key}");
+        }
+        assert_eq!((name_of_key("source"), name_of_key(""), name_of_key("src addr")), (None, None, None));
+        // each name stands for itself: no two are told apart by their separators alone
+        for name in Field::ALL.iter().map(|field| field.name()).chain(TRANSIT_GATEWAY.iter().copied()) {
+            assert_eq!(name_of_key(name), Some(name));
+        }
     }
 }

@@ -8,170 +8,45 @@ use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 
-/// A file to replay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputObject {
-    /// `file://` and the canonical path; `stdin:` and a digest of the content for standard input.
-    pub uri: String,
-    /// Size and time of change: another identity is another content.
-    pub identity: String,
-    /// Length in bytes, compressed as it is.
-    pub size: u64,
-    /// Where to read it.
-    pub path: PathBuf,
+use super::delivery::{InputFilter, LAKE_FOLDERS, named_like_a_log};
+use super::input::{InputError, InputObject, Inputs, Location};
+
+/// Finds the files of the inputs: files, folders, patterns.
+pub(super) fn find(
+    inputs: &[&String],
+    filter: &InputFilter,
+    found: &mut Inputs,
+    by_uri: &mut BTreeMap<String, InputObject>,
+) -> Result<(), InputError> {
+    let mut finder = Finder { visited: BTreeSet::new(), filter, found, by_uri };
+    inputs.iter().try_for_each(|input| finder.input(input))
 }
 
-impl InputObject {
-    fn new(path: PathBuf, metadata: &Metadata) -> Self {
-        let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let identity = format!("{}-{}", metadata.len(), changed.map_or(0, |time| time.as_nanos()));
-        Self { uri: file_uri(&path), identity, size: metadata.len(), path }
-    }
-
-    /// The object as it is now, if it is a file that is still there.
-    pub fn from_uri(uri: &str) -> Option<Self> {
-        let path = path_of_uri(uri)?;
-        let metadata = fs::metadata(&path).ok().filter(Metadata::is_file)?;
-        Some(Self::new(path, &metadata))
-    }
+/// The file of a URI as it is now, if it is still there.
+pub(super) fn again(uri: &str) -> Option<InputObject> {
+    let path = path_of_uri(uri)?;
+    let metadata = fs::metadata(&path).ok().filter(Metadata::is_file)?;
+    Some(input_object(path, &metadata))
 }
 
-/// What the inputs of a command line come to.
-#[derive(Debug, Default)]
-pub struct Inputs {
-    /// Files to read, in the order of their URIs.
-    pub objects: Vec<InputObject>,
-    /// Files in folders that are not named like logs.
-    pub passed_over: u64,
-    /// Folders that are lakes: never read as input.
-    pub lakes: Vec<String>,
-    /// Files outside of the time that was asked for.
-    pub out_of_time: u64,
-    /// Files that have no time in their names, where a time was asked for.
-    pub without_time: u64,
-    /// Entries of folders that cannot be looked at, and why.
-    pub unreadable: Vec<(String, String)>,
+fn input_object(path: PathBuf, metadata: &Metadata) -> InputObject {
+    let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let identity = format!("{}-{}", metadata.len(), changed.map_or(0, |time| time.as_nanos()));
+    InputObject { uri: file_uri(&path), identity, size: metadata.len(), location: Location::File(path) }
 }
 
-/// Why inputs cannot be found.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// Nothing is there.
-    #[error("there is no file or folder {0}")]
-    Missing(String),
-    /// A pattern that matches nothing.
-    #[error("no file matches {0}")]
-    NoMatch(String),
-    /// A pattern that is none.
-    #[error("{pattern} is no pattern of file names: {detail}")]
-    BadPattern {
-        /// As given.
-        pattern: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// Nothing but lakes.
-    #[error("{0} is a lake, not a folder of logs")]
-    IsLake(String),
-    /// Folders without a file.
-    #[error("no flow log in {0}: there is no file")]
-    Empty(String),
-    /// Folders without a log.
-    #[error(
-        "no flow log in {inputs}: its files ({passed_over}) are not named like logs (.log, .gz, .zst, .parquet, .txt \
-         or no ending); name a file to read it all the same"
-    )]
-    NoLogs {
-        /// As given.
-        inputs: String,
-        /// Files that were passed over.
-        passed_over: u64,
-    },
-    /// Nothing in the time that was asked for.
-    #[error(
-        "none of the {0} files in the input is of the time between --since and --until (by the stamp in their names)"
-    )]
-    OutOfTime(u64),
-    /// The system refused.
-    #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: String,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// Half-open span of time, in milliseconds since 1970.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TimeSpan {
-    /// First millisecond.
-    pub since: Option<i64>,
-    /// First millisecond after it.
-    pub until: Option<i64>,
-}
-
-/// AWS delivers one file for five minutes of record ends.
-const DELIVERY: i64 = 300_000;
-
-impl TimeSpan {
-    /// Whether a file with this name can hold records that end in the span. A name without AWS's time stamp can.
-    fn may_hold(self, name: &str) -> bool {
-        let Some(stamp) = delivery_stamp(name) else { return true };
-        self.since.is_none_or(|since| stamp + DELIVERY > since) && self.until.is_none_or(|until| stamp < until)
-    }
-}
-
-/// The time stamp in the name of a file that AWS delivered (`…_20261121T1620Z_….log.gz`), in milliseconds.
-pub fn delivery_stamp(name: &str) -> Option<i64> {
-    name.split('_').find_map(|part| {
-        if part.len() != 14 {
-            return None;
-        }
-        let stamp = jiff::civil::DateTime::strptime("%Y%m%dT%H%MZ", part).ok()?;
-        stamp.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp().as_millisecond())
-    })
-}
-
-/// Finds the files of the inputs. What a lake is made of is never an input.
-///
-/// # Errors
-/// Each input must give at least something to read; the error says what is missing where.
-pub fn find_inputs(inputs: &[String], span: TimeSpan) -> Result<Inputs, InputError> {
-    let mut finder = Finder { visited: BTreeSet::new(), span, found: Inputs::default(), by_uri: BTreeMap::new() };
-    for input in inputs {
-        finder.input(input)?;
-    }
-    let Finder { mut found, by_uri, .. } = finder;
-    found.objects = by_uri.into_values().collect();
-    if found.objects.is_empty() {
-        return Err(match found.out_of_time {
-            0 if !found.lakes.is_empty() => InputError::IsLake(found.lakes.join(", ")),
-            0 if !found.unreadable.is_empty() => {
-                let (path, why) = found.unreadable.swap_remove(0);
-                InputError::Io { path, source: io::Error::other(why) }
-            }
-            0 if found.passed_over == 0 => InputError::Empty(inputs.join(", ")),
-            0 => InputError::NoLogs { inputs: inputs.join(", "), passed_over: found.passed_over },
-            files => InputError::OutOfTime(files),
-        });
-    }
-    Ok(found)
-}
-
-struct Finder {
+struct Finder<'f> {
     visited: BTreeSet<PathBuf>,
-    span: TimeSpan,
-    found: Inputs,
-    by_uri: BTreeMap<String, InputObject>,
+    filter: &'f InputFilter,
+    found: &'f mut Inputs,
+    by_uri: &'f mut BTreeMap<String, InputObject>,
 }
 
 fn refused(path: &Path) -> impl FnOnce(io::Error) -> InputError {
     move |source| InputError::Io { path: path.display().to_string(), source }
 }
 
-impl Finder {
+impl Finder<'_> {
     fn input(&mut self, input: &str) -> Result<(), InputError> {
         let path = Path::new(input);
         match fs::metadata(path) {
@@ -243,17 +118,17 @@ impl Finder {
 
     fn file(&mut self, path: &Path, metadata: &Metadata) -> Result<(), InputError> {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        if !self.span.may_hold(&name) {
-            self.found.out_of_time += 1;
+        if !self.filter.may_want(&name) {
+            self.found.not_asked_for += 1;
             return Ok(());
         }
-        self.found.without_time += u64::from(self.span != TimeSpan::default() && delivery_stamp(&name).is_none());
+        self.found.without_origin += u64::from(self.filter.goes_past(&name));
         let canonical = fs::canonicalize(path).map_err(refused(path))?;
         if is_lake_content(&canonical) {
             self.found.lakes.push(path.display().to_string());
             return Ok(());
         }
-        let object = InputObject::new(canonical, metadata);
+        let object = input_object(canonical, metadata);
         self.by_uri.insert(object.uri.clone(), object);
         Ok(())
     }
@@ -292,22 +167,9 @@ fn path_of_uri(uri: &str) -> Option<PathBuf> {
 fn is_lake_content(path: &Path) -> bool {
     path.ancestors().any(|folder| {
         let part = folder.file_name().and_then(|name| name.to_str());
-        part.is_some_and(|part| ["flows", "alerts", "quarantine", "_flowbound"].contains(&part))
+        part.is_some_and(|part| LAKE_FOLDERS.contains(&part))
             && folder.parent().is_some_and(|lake| lake.join("_flowbound").is_dir())
     })
-}
-
-/// In a folder only files that are named like logs are read; what is in them is told by their content.
-fn named_like_a_log(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    // the object that CloudWatch writes to see whether it may
-    if name.starts_with('.') || name == "aws-logs-write-test" {
-        return false;
-    }
-    match path.extension().and_then(|extension| extension.to_str()) {
-        None => true,
-        Some(extension) => ["log", "gz", "zst", "zstd", "parquet", "txt"].contains(&extension),
-    }
 }
 
 /// Keeps standard input in a file, so that it has an identity like every other input: its content's.
@@ -331,27 +193,13 @@ pub fn spool_standard_input(folder: &Path) -> Result<InputObject, InputError> {
         size += read as u64;
     }
     let digest: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    Ok(InputObject { uri: format!("stdin:{digest}"), identity: digest, size, path })
+    Ok(InputObject { uri: format!("stdin:{digest}"), identity: digest, size, location: Location::File(path) })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Sources;
     use super::*;
-
-    #[test]
-    fn stamps_of_delivered_files_are_read() {
-        let name = "123456789012_vpcflowlogs_us-east-1_fl-1234abcd_20261121T1620Z_fe123456.log.gz";
-        assert_eq!(delivery_stamp(name), Some(1_795_278_000_000));
-        assert_eq!(delivery_stamp("flow.log"), None);
-    }
-
-    #[test]
-    fn a_span_takes_files_whose_records_can_end_in_it() {
-        let name = |minute: u32| format!("1_vpcflowlogs_r_fl-1_20261121T16{minute:02}Z_x.log.gz");
-        let span = TimeSpan { since: Some(1_795_278_000_000), until: Some(1_795_278_300_000) };
-        assert!(!span.may_hold(&name(15)) && span.may_hold(&name(20)) && !span.may_hold(&name(25)));
-        assert!(span.may_hold("flow.log"), "a name without a stamp may hold anything");
-    }
 
     #[test]
     fn a_uri_is_one_file() {
@@ -373,9 +221,9 @@ mod tests {
         }
         fs::create_dir_all(at("lake/_flowbound")).unwrap();
         std::os::unix::fs::symlink(folder.path(), at("a/loop")).unwrap();
-        let found = |input: PathBuf| find_inputs(&[input.display().to_string()], TimeSpan::default());
+        let found = |input: PathBuf| Sources::default().find(&[input.display().to_string()], &InputFilter::default());
         let inputs = found(folder.path().to_owned()).unwrap();
-        let mut names: Vec<_> = inputs.objects.iter().map(|object| object.path.file_name().unwrap()).collect();
+        let mut names: Vec<_> = inputs.objects.iter().map(|object| object.uri.rsplit('/').next().unwrap()).collect();
         names.sort();
         assert_eq!((names.len(), inputs.passed_over), (2, 2), "{names:?}");
         assert!(matches!(found(at("none")), Err(InputError::Missing(_))));

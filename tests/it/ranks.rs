@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules by rank, the lowest first. Modules of one rank do not use each other, but for the pairs in `BESIDE`.
 const RANKS: &[&[&str]] = &[
     &["record", "telemetry"],
-    &["decode", "parse", "boundary", "detect"],
+    &["decode", "parse", "boundary", "detect", "aws"],
     &["lake", "source"],
     &["analyze", "synth", "pipeline"],
     &["cli", "fuzzing"],

@@ -21,6 +21,11 @@ fn objects() {
 }
 
 #[test]
+fn messages() {
+    replay("message", fuzzing::message);
+}
+
+#[test]
 fn lines() {
     replay("parse", fuzzing::parse);
 }

@@ -1,8 +1,11 @@
 //! Decoding and parsing together, against every log in `testdata/logs`.
 
+mod aggregates;
 mod corpus;
 mod expected;
 mod framing;
+mod json;
+mod messages;
 mod properties;
 mod rows;
 mod support;

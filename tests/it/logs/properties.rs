@@ -1,7 +1,7 @@
 //! What holds for any log: parsing undoes writing, lines are conserved, and neither the pieces in which an object is
 //! pushed nor its compression change anything.
 
-use flowbound::decode::{DecodeOptions, DecodeSummary};
+use flowbound::decode::{self, DecodeOptions, DecodeSummary};
 use flowbound::parse::parse_line;
 use flowbound::record::{Field, FieldType, FlowRecord, LogFormat};
 use proptest::prelude::*;
@@ -65,6 +65,9 @@ fn any_object() -> impl Strategy<Value = Vec<u8>> {
         Just(b"10.0.0.1 x 99".to_vec()),
         Just(b"2026-11-21T16:20:00.000Z 2 10.0.0.1 443".to_vec()),
         Just(b" \t\r".to_vec()),
+        Just(br#"{"message":"2 10.0.0.1 443\nversion srcaddr"}{"message":"#.to_vec()),
+        Just(br#"{"srcaddr":"10.0.0.1","dstport":[443,"#.to_vec()),
+        Just(br#""\"{"],"bytes":4.0e1,"quantum-state":null},"#.to_vec()),
         Just(Vec::new()),
         "[ -~]{0,40}".prop_map(String::into_bytes),
         prop::collection::vec(1_u8.., 0..40),
@@ -148,9 +151,12 @@ proptest! {
         if let Ok(summary) = result {
             let accounted = log.records.len() + log.rejected.len() + log.blank_lines + summary.headers as usize;
             prop_assert_eq!(summary.lines as usize, accounted);
-            let lines = object.iter().filter(|byte| **byte == b'\n').count();
-            prop_assert_eq!(accounted, lines + usize::from(object.last().is_some_and(|byte| *byte != b'\n')
-                && object != b"\xef\xbb\xbf"));
+            // a line of JSON may hold any number of lines
+            if summary.content != decode::Content::Json {
+                let lines = object.iter().filter(|byte| **byte == b'\n').count();
+                prop_assert_eq!(accounted, lines + usize::from(object.last().is_some_and(|byte| *byte != b'\n')
+                    && object != b"\xef\xbb\xbf"));
+            }
         }
     }
 

@@ -63,7 +63,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    fn take(&mut self, piece: Piece) {
+    pub(crate) fn take(&mut self, piece: Piece) {
         match piece {
             Piece::Rejected { line, raw, error } => self.rejected.push((line, raw, error)),
             Piece::Lines(chunk) => {

@@ -1,0 +1,138 @@
+//! Lines to the lake: parsed, judged, gathered for the detectors, written. Each thread of a replay has its own recorder,
+//! and so has each shard of a stream.
+
+use std::sync::Arc;
+
+use parquet::file::properties::WriterProperties;
+
+use crate::boundary::{Boundary, Judgement, Verdict};
+use crate::detect::Tallies;
+use crate::lake::{Conserved, FileLimits, FlowRows, FlowWriter, LakeError, Staged, StateWriter, Store};
+use crate::parse::Batches;
+use crate::record::{FlowBatch, LineChunk, LogFormat, ParseError};
+
+/// Bytes of tallies after which they are written to a state file and begun anew.
+const TALLY_BYTES: usize = 24 << 20;
+
+/// Where lines go that are no records: number, text and what is wrong with it.
+pub(super) type Reject<'r> = &'r mut dyn FnMut(&[(i64, &[u8], &ParseError)]) -> Result<(), LakeError>;
+
+/// Writes lines to staged files.
+pub(super) struct Recorder<'u, S: Store> {
+    store: &'u S,
+    staging: String,
+    boundary: Option<&'u Boundary>,
+    flows: FlowWriter<'u, S>,
+    tallies: Tallies<'u>,
+    /// What the map says of each record of a batch: kept to be filled again.
+    judged: Vec<Option<Judgement>>,
+    staged: Vec<Staged>,
+    states: usize,
+    parsed: Conserved,
+    verdicts: [u64; Verdict::ALL.len()],
+    unjudged: u64,
+}
+
+/// What a recorder came to.
+pub(super) struct Recorded {
+    pub(super) staged: Vec<Staged>,
+    /// What was parsed, and so written.
+    pub(super) conserved: Conserved,
+    /// Rows per verdict.
+    pub(super) verdicts: Vec<(&'static str, u64)>,
+}
+
+impl<'u, S: Store> Recorder<'u, S> {
+    /// A recorder that stages its files in this folder.
+    pub(super) fn new(
+        store: &'u S,
+        staging: String,
+        boundary: Option<&'u Boundary>,
+        properties: Arc<WriterProperties>,
+        limits: FileLimits,
+    ) -> Self {
+        Self {
+            store,
+            boundary,
+            flows: FlowWriter::new(store, format!("{staging}/flows"), properties, limits),
+            staging,
+            tallies: Tallies::new(boundary),
+            judged: Vec::new(),
+            staged: Vec::new(),
+            states: 0,
+            parsed: Conserved::default(),
+            verdicts: [0; Verdict::ALL.len()],
+            unjudged: 0,
+        }
+    }
+
+    /// Records the lines of this source; how many were records.
+    pub(super) fn record(&mut self, source: &str, chunk: &LineChunk, reject: Reject<'_>) -> Result<u64, LakeError> {
+        let mut batches = Batches::new(chunk);
+        let mut batch = FlowBatch::new(&chunk.format);
+        let mut rows = 0;
+        while batches.next_batch(&mut batch) {
+            self.keep(source, &chunk.format, &batch)?;
+            rows += batch.records.len() as u64;
+            if !batch.rejected.is_empty() {
+                let lines: Vec<_> = batch.rejected.iter().map(|line| (line.line, line.raw, &line.error)).collect();
+                reject(&lines)?;
+            }
+        }
+        if self.tallies.weight() > TALLY_BYTES {
+            self.hand_on()?;
+        }
+        Ok(rows)
+    }
+
+    fn keep(&mut self, source: &str, format: &LogFormat, batch: &FlowBatch<'_>) -> Result<(), LakeError> {
+        let boundary = self.boundary;
+        self.judged.clear();
+        self.judged.extend(batch.records.iter().map(|record| match boundary {
+            Some(boundary) => Some(boundary.judge(record)),
+            None => Judgement::of_status(record),
+        }));
+        let rows = || batch.records.iter().zip(&self.judged).zip(&batch.lines);
+        for ((record, judged), _) in rows() {
+            self.parsed.add(record);
+            match judged {
+                Some(judgement) => self.verdicts[judgement.verdict as usize] += 1,
+                None => self.unjudged += 1,
+            }
+        }
+        let judged = rows().filter_map(|((record, judged), line)| Some((record, judged.as_ref()?, *line)));
+        self.tallies.observe(source, judged);
+        self.flows.push(&FlowRows {
+            format,
+            records: &batch.records,
+            judgements: &self.judged,
+            lines: &batch.lines,
+            source,
+            boundary,
+        })
+    }
+
+    /// Writes what was gathered to state files and starts anew.
+    fn hand_on(&mut self) -> Result<(), LakeError> {
+        self.states += 1;
+        let mut state = StateWriter::new(self.store, format!("{}/state-{}", self.staging, self.states));
+        state.push_all(self.tallies.take())?;
+        self.staged.extend(state.finish()?);
+        Ok(())
+    }
+
+    /// Closes every file.
+    ///
+    /// # Errors
+    /// [`LakeError::NotConserved`], before anything is committed: what was parsed is not what was written (I6).
+    pub(super) fn finish(mut self) -> Result<Recorded, LakeError> {
+        self.hand_on()?;
+        let (files, written) = self.flows.finish()?;
+        self.staged.extend(files);
+        self.parsed.check_written(&written)?;
+        let mut verdicts: Vec<_> = Verdict::ALL.iter().zip(self.verdicts).map(|(v, n)| (v.as_str(), n)).collect();
+        verdicts.push(("not judged", self.unjudged));
+        verdicts.retain(|(_, count)| *count > 0);
+        Ok(Recorded { staged: self.staged, conserved: self.parsed, verdicts })
+    }
+}

@@ -1,0 +1,283 @@
+//! Following one shard: read, record, commit, move the checkpoint; until it ends, or is handed over, or is lost.
+//!
+//! The lake's chain says where to read on, never the lease: a checkpoint is a hint that other consumers understand.
+//! The chain is fenced before the first record is read, so a worker that was here before and only stalled can commit
+//! nothing more; and this one, should it stall, finds out in the same way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Context, Wish, on_cpu};
+use crate::decode::{MessageDecoder, MessageOptions, Piece};
+use crate::lake::{
+    Chain, Commit, CommitKind, LakeError, Origin, Quarantine, ShardPosition, ShardSpan, Store, Unit, append_quarantine,
+    writer_properties,
+};
+use crate::pipeline::recorder::Recorder;
+use crate::record::ParseError;
+use crate::source::kinesis::lease::{Lease, LeaseError};
+use crate::source::kinesis::{Checkpoint, ChildShard, Page, Position, ReadError, Record, StartAt, Streams};
+
+/// How the following of a shard ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Everything that was read is committed; another worker may go on.
+    Drained,
+    /// The shard is closed and everything in it is committed; these follow it.
+    Ended(Vec<ChildShard>),
+    /// Another worker has it. What was not committed is its work now.
+    Lost,
+    /// It is past the stream's retention.
+    Gone,
+}
+
+/// Why the following of a shard stopped. It is tried again: nothing is lost.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ShardError {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+}
+
+/// The name of a shard's chain of commits.
+pub(super) fn chain_name(stream: &str, shard: &str) -> String {
+    format!("{stream}.{shard}")
+}
+
+/// Follows a shard as long as that is wished.
+pub(super) async fn follow<S: Store, K: Streams>(
+    context: Arc<Context<S, K>>,
+    lease: Lease,
+    mut wish: watch::Receiver<Wish>,
+) -> Result<Outcome, ShardError> {
+    let store = &*context.store;
+    let shard = lease.shard.as_str();
+    let mut chain = Chain::open_head(store, &chain_name(&context.stream, shard)).await?;
+    match chain.fence().await {
+        Err(LakeError::Conflict(_)) => return Ok(Outcome::Lost),
+        fenced => fenced?,
+    }
+    let head = chain.head().and_then(|head| head.shard.clone());
+    let (start, resume) = start_at(head.as_ref(), &lease.checkpoint, context.options.start.clone());
+    let mut reader = context.streams.reader(shard, start);
+    let messages = MessageOptions { hash_range: lease.hash_range.clone(), ..context.options.messages.clone() };
+    let decoder = MessageDecoder::new(messages);
+    let mut follower = Follower { context: &context, shard, chain, decoder, head, resume, unit: None };
+    loop {
+        let due = follower.unit.as_ref().map(|unit| unit.began + context.options.commit_age);
+        let page = tokio::select! {
+            biased;
+            changed = wish.changed() => {
+                let now = *wish.borrow_and_update();
+                match now {
+                    Wish::Follow if changed.is_ok() => continue,
+                    Wish::Follow | Wish::Drain => return follower.drain().await,
+                    Wish::Stop => return Ok(Outcome::Lost),
+                }
+            }
+            () = sleep_until(due.unwrap_or_else(far_away)), if due.is_some() => {
+                if follower.commit(false).await? == Committed::Lost {
+                    return Ok(Outcome::Lost);
+                }
+                continue;
+            }
+            page = context.read(&mut reader) => match page {
+                Err(error @ ReadError::UnknownPosition { .. }) => {
+                    tracing::error!(shard, error = error.to_string(), "records may be missing; read from the oldest");
+                    context.metrics.data_gap(shard);
+                    reader = context.streams.reader(shard, StartAt::Horizon);
+                    continue;
+                }
+                Err(ReadError::Gone(_)) => {
+                    let drained = follower.drain().await?;
+                    return Ok(if matches!(drained, Outcome::Lost) { drained } else { Outcome::Gone });
+                }
+                page => page?,
+            },
+        };
+        if let Some(behind) = page.behind {
+            context.metrics.lag(shard, behind);
+        }
+        let full = follower.record(&page)?;
+        if let Some(children) = page.end {
+            return Ok(match follower.commit(true).await? {
+                Committed::Lost => Outcome::Lost,
+                Committed::Done => Outcome::Ended(children),
+            });
+        }
+        if full && follower.commit(false).await? == Committed::Lost {
+            return Ok(Outcome::Lost);
+        }
+    }
+}
+
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
+
+/// Where to begin: after the lake's last record; where it has none, at the lease's checkpoint, of which another
+/// consumer's may lie inside of an aggregate.
+fn start_at(head: Option<&ShardSpan>, checkpoint: &Checkpoint, start: StartAt) -> (StartAt, Option<Position>) {
+    let end = head.and_then(|span| span.end.as_ref());
+    if let Some(sequence) = end.and_then(|end| end.sequence.parse().ok()) {
+        return (StartAt::After(sequence), None);
+    }
+    match checkpoint {
+        Checkpoint::Sequence(position) => (StartAt::At(position.clone()), Some(position.clone())),
+        Checkpoint::Latest => (StartAt::Latest, None),
+        Checkpoint::AtTimestamp => (start, None),
+        Checkpoint::TrimHorizon | Checkpoint::ShardEnd => (StartAt::Horizon, None),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Committed {
+    Done,
+    /// Another worker has the shard.
+    Lost,
+}
+
+/// What is gathered for the next commit.
+struct OpenUnit<'f, S: Store> {
+    unit: Unit,
+    recorder: Recorder<'f, S>,
+    quarantine: Quarantine<'f, S>,
+    span: ShardSpan,
+    began: Instant,
+    bytes: u64,
+}
+
+struct Follower<'f, S: Store, K: Streams> {
+    context: &'f Context<S, K>,
+    shard: &'f str,
+    decoder: MessageDecoder,
+    chain: Chain<'f, S>,
+    /// The span of the chain's last commit.
+    head: Option<ShardSpan>,
+    /// What another consumer has read of the first record.
+    resume: Option<Position>,
+    unit: Option<OpenUnit<'f, S>>,
+}
+
+impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
+    /// Records a page; whether it is time to commit.
+    fn record(&mut self, page: &Page) -> Result<bool, ShardError> {
+        if page.records.is_empty() {
+            return Ok(false);
+        }
+        let mut unit = match self.unit.take() {
+            Some(unit) => unit,
+            None => self.begin()?,
+        };
+        on_cpu(|| page.records.iter().try_for_each(|record| self.record_one(&mut unit, record)))?;
+        let full = unit.bytes >= self.context.options.commit_bytes;
+        self.unit = Some(unit);
+        Ok(full)
+    }
+
+    fn begin(&self) -> Result<OpenUnit<'f, S>, LakeError> {
+        let context = self.context;
+        let unit = Unit::empty(&self.chain);
+        let carried = self.head.as_ref().map(ShardSpan::carried_on);
+        let span =
+            ShardSpan { stream: context.stream.clone(), shard: self.shard.to_owned(), ..carried.unwrap_or_default() };
+        let properties = writer_properties(&Origin::of(context.map.as_ref()));
+        let boundary = context.boundary.as_deref();
+        let recorder =
+            Recorder::new(&*context.store, unit.staging.clone(), boundary, properties, context.options.limits);
+        let quarantine = Quarantine::new(&*context.store, &unit.staging);
+        Ok(OpenUnit { unit, recorder, quarantine, span, began: Instant::now(), bytes: 0 })
+    }
+
+    fn record_one(&mut self, open: &mut OpenUnit<'f, S>, record: &Record) -> Result<(), LakeError> {
+        let OpenUnit { recorder, quarantine, span, .. } = open;
+        let metrics = &self.context.metrics;
+        let source = format!("kinesis://{}/{}/{}", self.context.stream, self.shard, record.sequence);
+        let after = self.resume.as_ref().filter(|read| read.sequence == record.sequence).map(|read| read.sub);
+        let mut failed = Ok(());
+        let mut lines = 0;
+        let mut quarantined = 0;
+        let mut reject = |rejected: &[(i64, &[u8], &ParseError)]| {
+            let mut text = Vec::new();
+            for (line, raw, error) in rejected {
+                append_quarantine(&mut text, &source, *line, raw, error);
+                metrics.quarantined(error.kind.reason());
+            }
+            quarantined += rejected.len() as u64;
+            quarantine.write(&text, rejected.len() as u64)
+        };
+        let summary = self.decoder.decode(&record.data, after, &mut |piece| {
+            if failed.is_ok() {
+                failed = match piece {
+                    Piece::Lines(chunk) => recorder.record(&source, &chunk, &mut reject).map(|rows| lines += rows),
+                    Piece::Rejected { line, raw, error } => reject(&[(line, &raw, &error)]),
+                };
+            }
+        });
+        failed?;
+        span.records += 1;
+        span.lines += lines + quarantined;
+        span.quarantined += quarantined;
+        span.arrived = record.arrived.or(span.arrived);
+        span.end =
+            Some(ShardPosition { sequence: record.sequence.to_string(), sub: summary.user_records.saturating_sub(1) });
+        open.bytes += record.data.len() as u64 + summary.bytes_out;
+        metrics.record(self.shard, record.data.len() as u64);
+        metrics.passed_over(summary.control, summary.out_of_range);
+        Ok(())
+    }
+
+    /// Commits what was read and moves the checkpoint. The last commit of a shard is made even of nothing.
+    async fn commit(&mut self, closed: bool) -> Result<Committed, ShardError> {
+        let open = match self.unit.take() {
+            Some(open) => open,
+            None if closed => self.begin()?,
+            None => return Ok(Committed::Done),
+        };
+        let OpenUnit { mut unit, recorder, quarantine, mut span, .. } = open;
+        let (recorded, quarantined) = on_cpu(|| Ok::<_, LakeError>((recorder.finish()?, quarantine.finish()?)))?;
+        let number = self.chain.next_number();
+        let mut commit = Commit::new(number, CommitKind::Data, self.context.map.clone(), &recorded.conserved);
+        commit.verdicts = recorded.verdicts.into_iter().map(|(verdict, rows)| (verdict.to_owned(), rows)).collect();
+        recorded.staged.into_iter().chain(quarantined).for_each(|staged| unit.add(staged));
+        span.closed = closed;
+        commit.shard = Some(span.clone());
+        let rows = commit.rows;
+        match self.chain.commit_next(unit.into_commit(commit)).await {
+            Err(LakeError::Conflict(_)) => {
+                self.context.metrics.conflict();
+                return Ok(Committed::Lost);
+            }
+            committed => committed?,
+        }
+        self.context.metrics.commit(self.shard, rows);
+        let end = span.end.clone();
+        self.head = Some(span);
+        let Some((sequence, sub)) = end.and_then(|end| Some((end.sequence.parse().ok()?, end.sub))) else {
+            return Ok(Committed::Done);
+        };
+        // at the end of a shard the checkpoint goes to SHARD_END, once its children have their leases
+        if closed {
+            return Ok(Committed::Done);
+        }
+        match self.context.leases.checkpoint(self.shard, Position { sequence, sub }).await {
+            Ok(()) => Ok(Committed::Done),
+            // the lake has it; the next owner begins after it
+            Err(LeaseError::Lost(_)) => Ok(Committed::Lost),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn drain(mut self) -> Result<Outcome, ShardError> {
+        Ok(match self.commit(false).await? {
+            Committed::Lost => Outcome::Lost,
+            Committed::Done => Outcome::Drained,
+        })
+    }
+}

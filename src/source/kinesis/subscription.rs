@@ -1,0 +1,135 @@
+//! Reading a shard by enhanced fan-out (SubscribeToShard): records are pushed, each consumer has its own 2 MB/s.
+//!
+//! The rules, from AWS's documentation: a subscription lives five minutes; the next one begins after the continuation
+//! number of the last event; one call a second for a consumer and a shard, and one within five seconds after a success
+//! is refused while the old subscription is there; a later call takes the subscription away. The SDK's stream has no
+//! timeout of its own, so silence is one: events come at least every few seconds, with or without records.
+
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::operation::subscribe_to_shard::{SubscribeToShardError, SubscribeToShardOutput};
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition, SubscribeToShardEventStream};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::reader::Backoff;
+use super::shards::ChildShard;
+use super::{Page, ReadError, Record, ShardReader, StartAt, explain};
+
+/// Silence after which a subscription is taken for dead.
+const SILENCE: Duration = Duration::from_secs(40);
+/// Between two subscriptions.
+const SPACING: Duration = Duration::from_secs(5);
+
+/// Reads one shard as a registered consumer.
+pub struct SubscribedReader {
+    client: Client,
+    consumer: String,
+    shard: String,
+    from: StartAt,
+    subscription: Option<SubscribeToShardOutput>,
+    next: Instant,
+    backoff: Backoff,
+}
+
+impl SubscribedReader {
+    /// A reader of this shard for the consumer with this ARN.
+    pub fn new(client: Client, consumer: String, shard: String, from: StartAt) -> Self {
+        let (subscription, next) = (None, Instant::now());
+        Self { client, consumer, shard, from, subscription, next, backoff: Backoff::default() }
+    }
+
+    fn failed(&self, detail: &str) -> ReadError {
+        ReadError::Failed { shard: self.shard.clone(), detail: detail.to_owned() }
+    }
+
+    fn position(&self) -> Result<StartingPosition, ReadError> {
+        let position = StartingPosition::builder();
+        let position = match &self.from {
+            StartAt::Horizon => position.r#type(ShardIteratorType::TrimHorizon),
+            StartAt::Latest => position.r#type(ShardIteratorType::Latest),
+            StartAt::Time(millis) => {
+                position.r#type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(*millis))
+            }
+            StartAt::At(at) => {
+                position.r#type(ShardIteratorType::AtSequenceNumber).sequence_number(at.sequence.as_str())
+            }
+            StartAt::After(sequence) => {
+                position.r#type(ShardIteratorType::AfterSequenceNumber).sequence_number(sequence.as_str())
+            }
+        };
+        position.build().map_err(|error| self.failed(&error.to_string()))
+    }
+
+    async fn subscribe(&mut self) -> Result<(), ReadError> {
+        loop {
+            sleep_until(self.next).await;
+            let request = self.client.subscribe_to_shard().consumer_arn(&self.consumer).shard_id(&self.shard);
+            let answer = request.starting_position(self.position()?).send().await;
+            self.next = Instant::now() + SPACING;
+            let error = match answer {
+                Ok(output) => {
+                    self.subscription = Some(output);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                // the old subscription is not over yet, or too many calls at once
+                Some(
+                    SubscribeToShardError::ResourceInUseException(_) | SubscribeToShardError::LimitExceededException(_),
+                ) => {
+                    self.next += self.backoff.next();
+                }
+                Some(SubscribeToShardError::ResourceNotFoundException(_)) => {
+                    return Err(ReadError::Gone(self.shard.clone()));
+                }
+                Some(SubscribeToShardError::InvalidArgumentException(_))
+                    if matches!(self.from, StartAt::At(_) | StartAt::After(_)) =>
+                {
+                    return Err(ReadError::UnknownPosition { shard: self.shard.clone(), detail: explain(&error) });
+                }
+                _ => return Err(self.failed(&explain(&error))),
+            }
+        }
+    }
+}
+
+impl ShardReader for SubscribedReader {
+    async fn read(&mut self) -> Result<Page, ReadError> {
+        loop {
+            let Some(subscription) = &mut self.subscription else {
+                self.subscribe().await?;
+                continue;
+            };
+            let event = match timeout(SILENCE, subscription.event_stream.recv()).await {
+                Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => event,
+                Ok(Ok(Some(_))) => continue,
+                // five minutes are over, somebody took the subscription, or it broke: read on after what came
+                Ok(Ok(None)) | Err(_) => {
+                    self.subscription = None;
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    tracing::info!(shard = self.shard, error = explain(&error), "subscription ended");
+                    self.subscription = None;
+                    self.next = self.next.max(Instant::now() + self.backoff.next());
+                    continue;
+                }
+            };
+            self.backoff.reset();
+            if let Ok(sequence) = event.continuation_sequence_number.parse() {
+                self.from = StartAt::After(sequence);
+            }
+            let mut end = None;
+            if !event.child_shards().is_empty() {
+                end = Some(event.child_shards().iter().map(ChildShard::from).collect());
+                self.subscription = None;
+            }
+            let behind = Some(event.millis_behind_latest);
+            let records = Record::all(event.records).map_err(|detail| self.failed(&detail))?;
+            return Ok(Page { records, behind, end });
+        }
+    }
+}
