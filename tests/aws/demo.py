@@ -46,7 +46,7 @@ def main():
 
 
 def play(stack, folder, seconds):
-    aws = standin(stack, folder, [os.environ["MINISTACK"]], 4566, BIND_HOST="127.0.0.1", GATEWAY_PORT="4566")
+    aws = standin(stack, folder, [str(Path(os.environ["MINISTACK"]).resolve())], 4566, BIND_HOST="127.0.0.1", GATEWAY_PORT="4566")
     script = Path(os.environ["KINESIS_MOCK"]).resolve()
     node = ["node", str(script)]
     certificate = str(script.parent / "server.json")
