@@ -147,11 +147,6 @@ impl<'s, S: Store> Chain<'s, S> {
         self.clear_passed().await
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The last commit.
     pub fn head(&self) -> Option<&Commit> {
         self.commits.values().next_back()

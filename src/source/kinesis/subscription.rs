@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::subscribe_to_shard::{SubscribeToShardError, SubscribeToShardOutput};
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition, SubscribeToShardEventStream};
+use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::reader::Backoff;
@@ -29,6 +29,7 @@ pub struct SubscribedReader {
     shard: String,
     from: StartAt,
     subscription: Option<SubscribeToShardOutput>,
+    event: Option<SubscribeToShardEvent>,
     next: Instant,
     backoff: Backoff,
 }
@@ -36,8 +37,8 @@ pub struct SubscribedReader {
 impl SubscribedReader {
     /// A reader of this shard for the consumer with this ARN.
     pub fn new(client: Client, consumer: String, shard: String, from: StartAt) -> Self {
-        let (subscription, next) = (None, Instant::now());
-        Self { client, consumer, shard, from, subscription, next, backoff: Backoff::default() }
+        let (subscription, event, next) = (None, None, Instant::now());
+        Self { client, consumer, shard, from, subscription, event, next, backoff: Backoff::default() }
     }
 
     fn failed(&self, detail: &str) -> ReadError {
@@ -97,39 +98,41 @@ impl SubscribedReader {
 }
 
 impl ShardReader for SubscribedReader {
-    async fn read(&mut self) -> Result<Page, ReadError> {
-        loop {
+    /// Takes in one event: so much is held for each shard, and no more.
+    async fn wait(&mut self) -> Result<(), ReadError> {
+        while self.event.is_none() {
             let Some(subscription) = &mut self.subscription else {
                 self.subscribe().await?;
                 continue;
             };
-            let event = match timeout(SILENCE, subscription.event_stream.recv()).await {
-                Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => event,
-                Ok(Ok(Some(_))) => continue,
+            match timeout(SILENCE, subscription.event_stream.recv()).await {
+                Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => self.event = Some(event),
+                Ok(Ok(Some(_))) => {}
                 // five minutes are over, somebody took the subscription, or it broke: read on after what came
-                Ok(Ok(None)) | Err(_) => {
-                    self.subscription = None;
-                    continue;
-                }
+                Ok(Ok(None)) | Err(_) => self.subscription = None,
                 Ok(Err(error)) => {
                     tracing::info!(shard = self.shard, error = explain(&error), "subscription ended");
                     self.subscription = None;
                     self.next = self.next.max(Instant::now() + self.backoff.next());
-                    continue;
                 }
-            };
-            self.backoff.reset();
-            if let Ok(sequence) = event.continuation_sequence_number.parse() {
-                self.from = StartAt::After(sequence);
             }
-            let mut end = None;
-            if !event.child_shards().is_empty() {
-                end = Some(event.child_shards().iter().map(ChildShard::from).collect());
-                self.subscription = None;
-            }
-            let behind = Some(event.millis_behind_latest);
-            let records = Record::all(event.records).map_err(|detail| self.failed(&detail))?;
-            return Ok(Page { records, behind, end });
         }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<Page, ReadError> {
+        let Some(event) = self.event.take() else { return Ok(Page::default()) };
+        self.backoff.reset();
+        if let Ok(sequence) = event.continuation_sequence_number.parse() {
+            self.from = StartAt::After(sequence);
+        }
+        let mut end = None;
+        if !event.child_shards().is_empty() {
+            end = Some(event.child_shards().iter().map(ChildShard::from).collect());
+            self.subscription = None;
+        }
+        let behind = Some(event.millis_behind_latest);
+        let records = Record::all(event.records).map_err(|detail| self.failed(&detail))?;
+        Ok(Page { records, behind, end })
     }
 }
