@@ -175,7 +175,8 @@ impl Lines {
 
     /// Rejects something that stands for one line. To be called as [`take`](Self::take) is.
     pub(super) fn reject(&mut self, raw: &[u8], kind: ParseErrorKind, out: Out<'_>) {
-        let raw = raw.get(..self.max_line).unwrap_or(raw).to_vec();
+        // whole: it is nowhere else once the stream has passed it
+        let raw = raw.to_vec();
         out(Piece::Rejected { line: self.line, raw, error: ParseError { kind, field: None, byte: 0 } });
         self.rejected += 1;
         self.line += 1;

@@ -89,6 +89,9 @@ pub struct ShardSpan {
     /// Where to read on; none as long as nothing was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<ShardPosition>,
+    /// When the reading began with what came from then on, and nothing was read yet: milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
     /// The shard is closed, and this is the last of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,

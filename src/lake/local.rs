@@ -106,7 +106,9 @@ impl Store for LocalStore {
         let target = self.at(path);
         make_parent(&target)?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = target.with_extension(format!("{}-{number}.tmp", std::process::id()));
+        // in containers every process may have the same number
+        let unique = fastrand::u64(..);
+        let temporary = target.with_extension(format!("{}-{number}-{unique:016x}.tmp", std::process::id()));
         sync_folders(std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)))?;
         let linked = write_synced(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, &target));
         absent_is_fine(fs::remove_file(&temporary))?;

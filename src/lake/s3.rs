@@ -75,6 +75,11 @@ impl S3Store {
     }
 }
 
+/// Of an attempt before the last one, or one inside of the SDK, S3 may not have heard the end: it may take effect yet.
+fn may_be_late(error: &S3Error) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, error.to_string())
+}
+
 impl Store for S3Store {
     fn place(&self) -> &str {
         &self.place
@@ -100,10 +105,10 @@ impl Store for S3Store {
                     return Ok(there == bytes);
                 }
             } else if error.kind != S3ErrorKind::Conflict {
-                return Err(error.into());
+                return Err(may_be_late(&error));
             }
             if attempt >= CREATE_ATTEMPTS {
-                return Err(error.into());
+                return Err(may_be_late(&error));
             }
             back_off(attempt).await;
         }

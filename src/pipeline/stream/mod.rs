@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
@@ -29,6 +29,9 @@ use shard::{Outcome, follow};
 
 /// The most that one answer of a shard holds.
 const MOST_PAGE_BYTES: u64 = 10 << 20;
+
+/// After this time a worker without a shard is to have none.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// How to follow a stream.
 #[derive(Debug, Clone)]
@@ -66,12 +69,12 @@ pub(super) struct Context<S: Store, K: Streams> {
 }
 
 impl<S: Store, K: Streams> Context<S, K> {
-    /// The next page of a shard, when there is room for it.
-    async fn read(&self, reader: &mut K::Reader) -> Result<Page, ReadError> {
+    /// The next page of a shard, when there is room for it; the room is given back with the second.
+    async fn read(&self, reader: &mut K::Reader) -> Result<(Page, Option<SemaphorePermit<'_>>), ReadError> {
         reader.wait().await?;
         // never closed
-        let _room = self.in_flight.acquire().await;
-        reader.read().await
+        let room = self.in_flight.acquire().await.ok();
+        Ok((reader.read().await?, room))
     }
 }
 
@@ -179,6 +182,9 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
     /// # Errors
     /// When the coordinator ends, or the drain timeout passes. What is committed stays.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), StreamError> {
+        // with more workers than shards some have none, as they should
+        let settled = sleep(SETTLED);
+        tokio::pin!(settled);
         let mut tick = interval(self.context.options.close_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
@@ -192,6 +198,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
                 Some(done) = self.tasks.join_next() => self.on_done(done),
                 Some(done) = self.chores.join_next() => drop(go_on_panicking(done)),
                 _ = tick.tick() => self.close_windows(),
+                () = &mut settled, if !settled.is_elapsed() => self.context.ready.set(true),
             }
         }
         self.drain().await
@@ -240,7 +247,6 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         };
         self.followed.remove(&shard);
         self.context.metrics.lease(&shard, change, self.followed.len());
-        self.context.ready.set(!self.followed.is_empty());
         tracing::info!(shard, change = ?change, "followed");
         let leases = self.context.leases.clone();
         self.chores.spawn(async move {
@@ -285,11 +291,14 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
             while let Some(done) = self.chores.join_next().await {
                 go_on_panicking(done);
             }
-            // whoever ends last: what was committed at the end shall have its alerts
-            close(self.context.clone()).await;
-            self.context.leases.stop().await;
         };
-        timeout_at(until, ended).await.map_err(|_| StreamError::DrainTimeout)
+        timeout_at(until, ended).await.map_err(|_| StreamError::DrainTimeout)?;
+        // whoever ends last: what was committed at the end shall have its alerts; if not now, then by the next worker
+        if timeout_at(until, close(self.context.clone())).await.is_err() {
+            tracing::warn!("windows not closed within the drain timeout; the next worker does");
+        }
+        self.context.leases.stop().await;
+        Ok(())
     }
 }
 

@@ -57,7 +57,15 @@ pub(super) async fn follow<S: Store, K: Streams>(
     let store = &*context.store;
     let shard = lease.shard.as_str();
     let mut chain = Chain::open_head(store, &chain_name(&context.stream, shard)).await?;
-    match chain.fence().await {
+    // fixed once: a second start shall not begin later than the first
+    let latest = lease.checkpoint == Checkpoint::Latest;
+    let first = latest.then(|| ShardSpan {
+        stream: context.stream.clone(),
+        shard: shard.to_owned(),
+        since: Some(now()),
+        ..ShardSpan::default()
+    });
+    match chain.fence(first).await {
         Err(LakeError::Conflict(_)) => return Ok(Outcome::Lost),
         fenced => fenced?,
     }
@@ -69,7 +77,7 @@ pub(super) async fn follow<S: Store, K: Streams>(
     let mut follower = Follower { context: &context, shard, chain, decoder, head, resume, unit: None };
     loop {
         let due = follower.unit.as_ref().map(|unit| unit.began + context.options.commit_age);
-        let page = tokio::select! {
+        let (page, room) = tokio::select! {
             biased;
             changed = wish.changed() => {
                 let now = *wish.borrow_and_update();
@@ -103,6 +111,7 @@ pub(super) async fn follow<S: Store, K: Streams>(
             context.metrics.lag(shard, behind);
         }
         let full = follower.record(&page)?;
+        drop(room);
         if let Some(children) = page.end {
             return Ok(match follower.commit(true).await? {
                 Committed::Lost => Outcome::Lost,
@@ -115,6 +124,12 @@ pub(super) async fn follow<S: Store, K: Streams>(
     }
 }
 
+/// Milliseconds since 1970, by this machine's clock; a second less, because AWS refuses a time to come.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX) - 1000
+}
+
 fn far_away() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
@@ -125,6 +140,9 @@ fn start_at(head: Option<&ShardSpan>, checkpoint: &Checkpoint, start: StartAt) -
     let end = head.and_then(|span| span.end.as_ref());
     if let Some(sequence) = end.and_then(|end| end.sequence.parse().ok()) {
         return (StartAt::After(sequence), None);
+    }
+    if let Some(since) = head.and_then(|span| span.since) {
+        return (StartAt::Time(since), None);
     }
     match checkpoint {
         Checkpoint::Sequence(position) => (StartAt::At(position.clone()), Some(position.clone())),

@@ -126,9 +126,13 @@ impl Streams for KinesisStream {
     fn reader(&self, shard: &str, start: StartAt) -> KinesisReader {
         let (client, shard) = (self.client.clone(), shard.to_owned());
         match &self.consumer {
-            Some(consumer) => {
-                KinesisReader::Subscribed(Box::new(SubscribedReader::new(client, consumer.clone(), shard, start)))
-            }
+            Some(consumer) => KinesisReader::Subscribed(Box::new(SubscribedReader::new(
+                client,
+                self.shards.clone(),
+                consumer.clone(),
+                shard,
+                start,
+            ))),
             None => KinesisReader::Polling(PollingReader::new(client, self.shards.clone(), shard, start)),
         }
     }

@@ -68,7 +68,9 @@ impl PollingReader {
         match request.send().await {
             Ok(output) => output.shard_iterator.ok_or_else(|| self.failed("GetShardIterator gave no iterator")),
             Err(error) => Err(match error.as_service_error() {
-                Some(GetShardIteratorError::ResourceNotFoundException(_)) => ReadError::Gone(self.shard.clone()),
+                Some(GetShardIteratorError::ResourceNotFoundException(_)) => {
+                    self.shards.not_found(&self.shard, explain(&error)).await
+                }
                 // what a stream of the same name had that was deleted since
                 Some(GetShardIteratorError::InvalidArgumentException(_))
                     if matches!(self.from, StartAt::At(_) | StartAt::After(_)) =>
@@ -130,7 +132,7 @@ impl ShardReader for PollingReader {
         match reaction(&error) {
             Reaction::NewIterator => self.iterator = None,
             Reaction::Wait => self.next = Instant::now() + self.backoff.next(),
-            Reaction::Gone => return Err(ReadError::Gone(self.shard.clone())),
+            Reaction::Gone => return Err(self.shards.not_found(&self.shard, explain(&error)).await),
             Reaction::Fail => return Err(self.failed(&explain(&error))),
         }
         Ok(Page::default())

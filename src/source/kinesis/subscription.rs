@@ -14,7 +14,7 @@ use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition, SubscribeToSha
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::reader::Backoff;
-use super::shards::ChildShard;
+use super::shards::{ChildShard, StreamShards};
 use super::{Page, ReadError, Record, ShardReader, StartAt, explain};
 
 /// Silence after which a subscription is taken for dead.
@@ -25,6 +25,7 @@ const SPACING: Duration = Duration::from_secs(5);
 /// Reads one shard as a registered consumer.
 pub struct SubscribedReader {
     client: Client,
+    shards: StreamShards,
     consumer: String,
     shard: String,
     from: StartAt,
@@ -36,9 +37,9 @@ pub struct SubscribedReader {
 
 impl SubscribedReader {
     /// A reader of this shard for the consumer with this ARN.
-    pub fn new(client: Client, consumer: String, shard: String, from: StartAt) -> Self {
+    pub fn new(client: Client, shards: StreamShards, consumer: String, shard: String, from: StartAt) -> Self {
         let (subscription, event, next) = (None, None, Instant::now());
-        Self { client, consumer, shard, from, subscription, event, next, backoff: Backoff::default() }
+        Self { client, shards, consumer, shard, from, subscription, event, next, backoff: Backoff::default() }
     }
 
     fn failed(&self, detail: &str) -> ReadError {
@@ -84,7 +85,7 @@ impl SubscribedReader {
                     self.next += self.backoff.next();
                 }
                 Some(SubscribeToShardError::ResourceNotFoundException(_)) => {
-                    return Err(ReadError::Gone(self.shard.clone()));
+                    return Err(self.shards.not_found(&self.shard, explain(&error)).await);
                 }
                 Some(SubscribeToShardError::InvalidArgumentException(_))
                     if matches!(self.from, StartAt::At(_) | StartAt::After(_)) =>
