@@ -151,9 +151,10 @@ fn a_crash_at_any_point_loses_nothing() {
             commit.removes.iter().for_each(|path| fs::remove_file(lake.path(path)).unwrap());
         }),
     ];
+    let sample = stream();
     for (what, crash) in points {
         for by_repair in [true, false] {
-            let lake = stream();
+            let lake = sample.copy();
             let before = tables(&lake);
             block_on(async {
                 let group = plan(&lake.store, &later()).await.unwrap().remove(0);
@@ -177,7 +178,7 @@ fn a_crash_at_any_point_loses_nothing() {
         }
     }
     // before the commit: the staging is cleared when its number is passed
-    let lake = stream();
+    let lake = sample.copy();
     let before = tables(&lake);
     lake.put("_flowbound/staging/compact/0000000001/feed/1.parquet", b"half a file");
     run(&lake, &later());
