@@ -29,6 +29,12 @@ use super::store::Store;
 
 /// The folder with a folder of commits for each chain.
 pub const COMMITS: &str = "_flowbound/commits";
+/// The folder with a folder of staged files for each chain.
+pub(super) const STAGING: &str = "_flowbound/staging";
+/// The chain of all replays into a lake.
+pub const REPLAY: &str = "replay";
+/// The chain of all compactions of a lake.
+pub const COMPACT: &str = "compact";
 
 /// Who else may write to a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +169,7 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     /// Clears the staging of numbers that the chain has passed.
-    async fn clear_passed(&self) -> Result<(), LakeError> {
+    pub(super) async fn clear_passed(&self) -> Result<(), LakeError> {
         let root = self.staging_root();
         let passed = self.number_staging(self.next_number());
         let mut last = String::new();
@@ -198,7 +204,7 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     fn staging_root(&self) -> String {
-        format!("_flowbound/staging/{}", self.name)
+        format!("{STAGING}/{}", self.name)
     }
 
     /// The number that the next commit will have.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::store::{StagedFile, Store};
+use super::store::{StagedFile, Store, StoredFile};
 
 /// A folder as a [`Store`].
 #[derive(Debug)]
@@ -141,6 +141,19 @@ impl Store for LocalStore {
         Ok(found)
     }
 
+    async fn files(&self, folder: &str) -> io::Result<Vec<StoredFile>> {
+        let mut files = Vec::new();
+        for path in self.list(folder).await? {
+            match fs::metadata(self.at(&path)) {
+                Ok(metadata) => files.push(StoredFile { path, bytes: metadata.len() }),
+                // gone since it was listed
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
+    }
+
     async fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(self.at(folder)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -184,6 +197,10 @@ impl Store for LocalStore {
 
     fn open(&self, path: &str) -> io::Result<Box<dyn BufRead + Send>> {
         Ok(Box::new(BufReader::new(File::open(self.at(path))?)))
+    }
+
+    fn open_file(&self, path: &str) -> io::Result<File> {
+        File::open(self.at(path))
     }
 
     fn stage(&self, path: &str) -> io::Result<Box<dyn StagedFile>> {

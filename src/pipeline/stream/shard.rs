@@ -74,7 +74,8 @@ pub(super) async fn follow<S: Store, K: Streams>(
     let mut reader = context.streams.reader(shard, start);
     let messages = MessageOptions { hash_range: lease.hash_range.clone(), ..context.options.messages.clone() };
     let decoder = MessageDecoder::new(messages);
-    let mut follower = Follower { context: &context, shard, chain, decoder, head, resume, unit: None };
+    let parents = lease.parents.iter().cloned().collect();
+    let mut follower = Follower { context: &context, shard, parents, chain, decoder, head, resume, unit: None };
     loop {
         let due = follower.unit.as_ref().map(|unit| unit.began + context.options.commit_age);
         let (page, room) = tokio::select! {
@@ -100,9 +101,12 @@ pub(super) async fn follow<S: Store, K: Streams>(
                     reader = context.streams.reader(shard, StartAt::Horizon);
                     continue;
                 }
+                // nothing more of it will ever come, and the chain says so: its children need not wait
                 Err(ReadError::Gone(_)) => {
-                    let drained = follower.drain().await?;
-                    return Ok(if matches!(drained, Outcome::Lost) { drained } else { Outcome::Gone });
+                    return Ok(match follower.commit(true).await? {
+                        Committed::Lost => Outcome::Lost,
+                        Committed::Done => Outcome::Gone,
+                    });
                 }
                 page => page?,
             },
@@ -172,6 +176,8 @@ struct OpenUnit<'f, S: Store> {
 struct Follower<'f, S: Store, K: Streams> {
     context: &'f Context<S, K>,
     shard: &'f str,
+    /// The shards that it came from.
+    parents: Vec<String>,
     decoder: MessageDecoder,
     chain: Chain<'f, S>,
     /// The span of the chain's last commit.
@@ -201,8 +207,12 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         let context = self.context;
         let unit = Unit::empty(&self.chain);
         let carried = self.head.as_ref().map(ShardSpan::carried_on);
-        let span =
-            ShardSpan { stream: context.stream.clone(), shard: self.shard.to_owned(), ..carried.unwrap_or_default() };
+        let span = ShardSpan {
+            stream: context.stream.clone(),
+            shard: self.shard.to_owned(),
+            parents: self.parents.clone(),
+            ..carried.unwrap_or_default()
+        };
         let properties = writer_properties(&Origin::of(context.map.as_ref()));
         let boundary = context.boundary.as_deref();
         let recorder =
