@@ -195,7 +195,7 @@ impl TestLake {
         map: Option<MapIdentity>,
     ) {
         let mut chain = Chain::open_head(&self.store, &format!("s.{shard}")).await.unwrap();
-        chain.fence().await.unwrap();
+        chain.fence(None).await.unwrap();
         let span = Self::span(&chain, shard, parents, sequence, closed);
         let commit = self.shard_commit(&chain, span, starts, map).await;
         chain.commit_next(commit).await.unwrap();
