@@ -203,7 +203,14 @@ fn table_schema(command: &clap::Command) -> serde_json::Value {
         properties.insert(name, property);
     }
     for command in command.get_subcommands() {
-        properties.insert(command.get_name().to_owned(), table_schema(command));
+        let name = command.get_name().to_owned();
+        let table = table_schema(command);
+        // a name may be both: `lake = "…"` is an option, `[lake.check]` a table
+        let schema = match properties.remove(&name) {
+            Some(option) => json!({"anyOf": [option, table]}),
+            None => table,
+        };
+        properties.insert(name, schema);
     }
     json!({"type": "object", "properties": properties, "additionalProperties": false})
 }

@@ -5,6 +5,7 @@ mod config;
 mod explain;
 mod generate;
 mod input;
+mod lake;
 mod map;
 mod replay;
 mod schema;
@@ -34,7 +35,7 @@ pub enum Exit {
     Usage = 2,
     /// Done, but lines were quarantined (only with `--strict`).
     Quarantined = 3,
-    /// `map check` found a lint of level error.
+    /// `map check` found a lint of level error, or `lake check` a broken promise.
     Found = 4,
 }
 
@@ -66,7 +67,7 @@ impl Failure {
 #[command(name = "flowbound", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage, config or map; 3 done, but lines were quarantined \
-                        (with --strict); 4 map check found an error."
+                        (with --strict); 4 map check or lake check found an error."
 )]
 struct Args {
     /// Read options from this TOML file; the command line and FLOWBOUND_… variables go first
@@ -93,6 +94,9 @@ enum Command {
     /// Check a boundary map, or show it
     #[command(subcommand)]
     Map(map::MapCommand),
+    /// Check a lake, repair it, merge its small files
+    #[command(subcommand)]
+    Lake(lake::LakeCommand),
     Generate(generate::GenerateArgs),
     Schema(schema::SchemaArgs),
 }
@@ -177,10 +181,10 @@ enum Place {
 impl Place {
     fn parse(text: &str) -> Result<Self, Failure> {
         if text.starts_with(SCHEME) {
-            return text.parse().map(Self::S3).map_err(|error| Failure::usage(format!("--out: {error}")));
+            return text.parse().map(Self::S3).map_err(|error| Failure::usage(format!("{text}: {error}")));
         }
         if text.contains("://") {
-            return Err(Failure::usage(format!("--out {text}: a lake is a folder or s3://BUCKET/PREFIX")));
+            return Err(Failure::usage(format!("{text}: a lake is a folder or s3://BUCKET/PREFIX")));
         }
         Ok(Self::Folder(text.into()))
     }
@@ -223,6 +227,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Stream(args) => stream::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Map(command) => map::run(&command),
+        Command::Lake(command) => lake::run(&command),
         Command::Generate(args) => generate::run(&args),
         Command::Schema(args) => schema::run(&args),
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::aws::AwsArgs;
 use super::input::parse_time;
@@ -44,9 +44,10 @@ pub(super) struct StreamArgs {
     /// Format of one CloudWatch log group: `GROUP=FIELDS`, as DescribeFlowLogs has them; several divided by `;`
     #[arg(long, env = "FLOWBOUND_GROUP_FORMATS", value_name = "GROUP=FIELDS", value_delimiter = ';')]
     group_formats: Vec<String>,
-    /// Name of the application: workers of one name share the stream, and their lease table has it
-    #[arg(long, env = "FLOWBOUND_NAME", value_name = "APP", default_value = "flowbound")]
-    name: String,
+    /// Name of the application: workers of one name share one stream, and their lease table has it
+    /// [default: flowbound- and the stream's name]
+    #[arg(long, env = "FLOWBOUND_NAME", value_name = "APP")]
+    name: Option<String>,
     /// Where a shard that nobody has read begins: trim-horizon, latest, or a time
     #[arg(long, env = "FLOWBOUND_START", value_name = "WHERE", default_value = "trim-horizon", value_parser = parse_start)]
     start: StartAt,
@@ -97,8 +98,8 @@ fn parse_start(text: &str) -> Result<StartAt, String> {
 
 fn seconds(name: &str, value: f64) -> Result<Duration, Failure> {
     match Duration::try_from_secs_f64(value) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(Failure::usage(format!("--{name} {value}: give a number of seconds above 0"))),
+        Ok(duration) if (0.1..=86_400.0).contains(&value) => Ok(duration),
+        _ => Err(Failure::usage(format!("--{name} {value}: give a number of seconds, from 0.1 to 86400 (a day)"))),
     }
 }
 
@@ -178,7 +179,8 @@ async fn with_store<S: Store + 'static>(
         }
         None => {
             let client = aws_sdk_dynamodb::Client::new(aws);
-            let table = DynamoTable::open(client, &args.name).await.map_err(Failure::failed)?;
+            let name = args.name.clone().unwrap_or_else(|| format!("flowbound-{}", args.stream));
+            let table = DynamoTable::open(client, &name).await.map_err(Failure::failed)?;
             with_table(args, aws, boundary, options, store, table).await
         }
     }
@@ -227,30 +229,27 @@ async fn with_table<S: Store + 'static, T: LeaseTable + 'static>(
         metrics,
         ready,
     });
-    let mut terminate_again = signal(SignalKind::terminate()).map_err(Failure::failed)?;
-    let mut interrupt_again = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let (told, again) = tokio::sync::oneshot::channel();
     let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        // the first signal; the second one ends what waits below
+        let _ended = again.await;
         tracing::info!("committing what was read; again to end at once");
-        // nobody waits when the stream ended by itself
-        let _ended = told.send(());
     };
     let at_once = async move {
-        if again.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        // these heard the first signal, too
-        tokio::select! {
-            () = async { terminate_again.recv().await; terminate_again.recv().await; } => {}
-            () = async { interrupt_again.recv().await; interrupt_again.recv().await; } => {}
-        }
+        signalled(&mut terminate, &mut interrupt).await;
+        // nobody waits when the stream ended by itself
+        let _ended = told.send(());
+        signalled(&mut terminate, &mut interrupt).await;
     };
     tokio::select! {
         done = stream.run(stop) => done.map_err(Failure::failed).map(|()| Exit::Done),
         () = at_once => Err(Failure::failed("ended at once: what was not committed is read again, nothing is lost or doubled")),
+    }
+}
+
+async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }

@@ -86,6 +86,9 @@ pub(super) struct Lines {
     verbatim: bool,
     pub(super) headers: u64,
     pub(super) rejected: u64,
+    /// What is rejected as a whole is kept so: for records of a stream, which are nowhere else when the stream has
+    /// passed them. Of a file the beginning will do.
+    pub(super) rejects_whole: bool,
 }
 
 impl Lines {
@@ -106,6 +109,7 @@ impl Lines {
             verbatim: false,
             headers: 0,
             rejected: 0,
+            rejects_whole: false,
         }
     }
 
@@ -175,7 +179,8 @@ impl Lines {
 
     /// Rejects something that stands for one line. To be called as [`take`](Self::take) is.
     pub(super) fn reject(&mut self, raw: &[u8], kind: ParseErrorKind, out: Out<'_>) {
-        let raw = raw.get(..self.max_line).unwrap_or(raw).to_vec();
+        let kept = if self.rejects_whole { raw.len() } else { self.max_line };
+        let raw = raw.get(..kept).unwrap_or(raw).to_vec();
         out(Piece::Rejected { line: self.line, raw, error: ParseError { kind, field: None, byte: 0 } });
         self.rejected += 1;
         self.line += 1;

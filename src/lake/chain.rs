@@ -23,12 +23,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
 use std::io;
 
-use super::commit::{Commit, CommitKind, FileEntry, ObjectEntry};
+use super::commit::{Commit, CommitKind, FileEntry, ObjectEntry, ShardSpan};
 use super::error::{LakeError, io_error};
 use super::store::Store;
 
 /// The folder with a folder of commits for each chain.
 pub const COMMITS: &str = "_flowbound/commits";
+/// The folder with a folder of staged files for each chain.
+pub(super) const STAGING: &str = "_flowbound/staging";
+/// The chain of all replays into a lake.
+pub const REPLAY: &str = "replay";
+/// The chain of all compactions of a lake.
+pub const COMPACT: &str = "compact";
 
 /// Who else may write to a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,20 +142,15 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     /// Creates an empty commit that carries on where the chain is, so that no earlier writer can commit any more; then
-    /// clears what they staged.
+    /// clears what they staged. `first` is carried where nothing was committed yet.
     ///
     /// # Errors
     /// [`LakeError::Conflict`] when somebody else was faster.
-    pub async fn fence(&mut self) -> Result<(), LakeError> {
+    pub async fn fence(&mut self, first: Option<ShardSpan>) -> Result<(), LakeError> {
         let mut commit = Commit::new(self.next_number(), CommitKind::Fence, None, &Default::default());
-        commit.shard = self.head().and_then(|head| head.shard.as_ref()).map(|span| span.carried_on());
+        commit.shard = self.head().and_then(|head| head.shard.as_ref()).map(|span| span.carried_on()).or(first);
         self.commit_next(commit).await?;
         self.clear_passed().await
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// The last commit.
@@ -168,7 +169,7 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     /// Clears the staging of numbers that the chain has passed.
-    async fn clear_passed(&self) -> Result<(), LakeError> {
+    pub(super) async fn clear_passed(&self) -> Result<(), LakeError> {
         let root = self.staging_root();
         let passed = self.number_staging(self.next_number());
         let mut last = String::new();
@@ -203,7 +204,7 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     fn staging_root(&self) -> String {
-        format!("_flowbound/staging/{}", self.name)
+        format!("{STAGING}/{}", self.name)
     }
 
     /// The number that the next commit will have.
@@ -253,7 +254,12 @@ impl<'s, S: Store> Chain<'s, S> {
     pub async fn commit_next(&mut self, mut commit: Commit) -> Result<(), LakeError> {
         debug_assert_eq!(commit.number, self.next_number());
         commit.nonce.clone_from(&self.nonce);
-        self.create(&commit).await?;
+        let created = self.create(&commit).await;
+        if matches!(created, Err(LakeError::Conflict(_))) {
+            // nothing can be committed from it any more; whoever passes this number clears it, too
+            let _best_effort = self.store.delete_all(&self.staging()).await;
+        }
+        created?;
         self.publish(&commit).await?;
         self.replaced.extend(&commit.replaces);
         if !self.whole {

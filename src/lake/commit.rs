@@ -19,6 +19,8 @@ pub enum CommitKind {
     Data,
     /// Alerts of the windows that were open.
     Close,
+    /// The rows of the files that it removes, in fewer files.
+    Compact,
     /// Nothing: it keeps earlier writers of the chain from committing.
     Fence,
 }
@@ -83,12 +85,18 @@ pub struct ShardSpan {
     pub stream: String,
     /// Id of the shard.
     pub shard: String,
+    /// The shards that it came from by a split or a merge, as far as was known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
     /// The end of the commit before; none in the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<ShardPosition>,
     /// Where to read on; none as long as nothing was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<ShardPosition>,
+    /// When the reading began with what came from then on, and nothing was read yet: milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
     /// The shard is closed, and this is the last of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,

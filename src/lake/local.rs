@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::store::{StagedFile, Store};
+use super::store::{StagedFile, Store, StoredFile};
 
 /// A folder as a [`Store`].
 #[derive(Debug)]
@@ -106,7 +106,9 @@ impl Store for LocalStore {
         let target = self.at(path);
         make_parent(&target)?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = target.with_extension(format!("{}-{number}.tmp", std::process::id()));
+        // in containers every process may have the same number
+        let unique = fastrand::u64(..);
+        let temporary = target.with_extension(format!("{}-{number}-{unique:016x}.tmp", std::process::id()));
         sync_folders(std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)))?;
         let linked = write_synced(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, &target));
         absent_is_fine(fs::remove_file(&temporary))?;
@@ -137,6 +139,19 @@ impl Store for LocalStore {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    async fn files(&self, folder: &str) -> io::Result<Vec<StoredFile>> {
+        let mut files = Vec::new();
+        for path in self.list(folder).await? {
+            match fs::metadata(self.at(&path)) {
+                Ok(metadata) => files.push(StoredFile { path, bytes: metadata.len() }),
+                // gone since it was listed
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
     }
 
     async fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
@@ -182,6 +197,10 @@ impl Store for LocalStore {
 
     fn open(&self, path: &str) -> io::Result<Box<dyn BufRead + Send>> {
         Ok(Box::new(BufReader::new(File::open(self.at(path))?)))
+    }
+
+    fn open_file(&self, path: &str) -> io::Result<File> {
+        File::open(self.at(path))
     }
 
     fn stage(&self, path: &str) -> io::Result<Box<dyn StagedFile>> {

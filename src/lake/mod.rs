@@ -3,8 +3,10 @@
 mod alert_table;
 mod alert_writer;
 mod chain;
+pub mod check;
 mod columns;
 mod commit;
+pub mod compact;
 mod error;
 mod flow_file;
 mod flow_writer;
@@ -15,6 +17,7 @@ mod partition;
 mod quarantine;
 mod s3;
 pub mod schema;
+mod side_by_side;
 mod state;
 mod store;
 mod unit;
@@ -22,7 +25,7 @@ mod upload;
 
 pub use alert_table::{AlertRow, AlertStatus};
 pub use alert_writer::AlertWriter;
-pub use chain::{Access, COMMITS, Chain};
+pub use chain::{Access, COMMITS, COMPACT, Chain, REPLAY};
 pub use columns::FlowRows;
 pub use commit::{Closing, Commit, CommitKind, FileEntry, MapIdentity, ObjectEntry, ShardPosition, ShardSpan};
 pub use error::{LakeError, io_error};
@@ -34,8 +37,10 @@ pub use partition::{Day, Hour};
 pub use quarantine::{Quarantine, append_quarantine};
 pub use s3::S3Store;
 pub use state::{Emitted, StateEntry, StateReader, StateWriter};
-pub use store::{StagedFile, Store};
+pub use store::{StagedFile, Store, StoredFile};
 pub use unit::Unit;
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

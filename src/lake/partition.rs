@@ -18,6 +18,18 @@ impl Hour {
     pub fn of(start: Option<i64>) -> Self {
         Self(start.map(|start| start.div_euclid(HOUR)))
     }
+
+    /// The partition of this folder, `date=…/hour=…`; `None` where it is not one with a time.
+    pub(super) fn of_folder(folder: &str) -> Option<Self> {
+        let (day, hour) = folder.split_once("/hour=")?;
+        let hour: i64 = hour.parse().ok().filter(|hour| (0..24).contains(hour))?;
+        Some(Self(Some(Day::of_folder(day)?.0? * 24 + hour)))
+    }
+
+    /// The first moment after it (milliseconds since 1970).
+    pub(super) fn end(self) -> Option<i64> {
+        Some((self.0? + 1) * HOUR)
+    }
 }
 
 impl fmt::Display for Hour {
@@ -45,6 +57,18 @@ impl Day {
     pub fn of(moment: Option<i64>) -> Self {
         Self(moment.map(|moment| moment.div_euclid(24 * HOUR)))
     }
+
+    /// The partition of this folder, `date=…`; `None` where it is not one with a time.
+    pub(super) fn of_folder(folder: &str) -> Option<Self> {
+        let date: jiff::civil::Date = folder.strip_prefix("date=")?.parse().ok()?;
+        let days = jiff::civil::date(1970, 1, 1).until(date).ok()?.get_days();
+        Some(Self(Some(i64::from(days))))
+    }
+
+    /// The first moment after it (milliseconds since 1970).
+    pub(super) fn end(self) -> Option<i64> {
+        Some((self.0? + 1) * 24 * HOUR)
+    }
 }
 
 impl fmt::Display for Day {
@@ -68,5 +92,20 @@ mod tests {
         assert_eq!(Hour::of(Some(0)).to_string(), "date=1970-01-01/hour=00");
         assert_eq!(Hour::of(None).to_string(), "date=__HIVE_DEFAULT_PARTITION__/hour=__HIVE_DEFAULT_PARTITION__");
         assert_eq!(Hour::of(Some(253_402_300_799_999)).to_string(), "date=9999-12-31/hour=23");
+    }
+
+    #[test]
+    fn a_folder_tells_its_partition() {
+        for moment in [0, 1_609_459_200_000, 1_609_459_199_999, 253_402_300_799_999] {
+            let (hour, day) = (Hour::of(Some(moment)), Day::of(Some(moment)));
+            assert_eq!(Hour::of_folder(&hour.to_string()), Some(hour));
+            assert_eq!(Day::of_folder(&day.to_string()), Some(day));
+        }
+        assert_eq!(Hour::of_folder("date=2021-01-01/hour=00").and_then(Hour::end), Some(1_609_462_800_000));
+        assert_eq!(Day::of_folder("date=2020-12-31").and_then(Day::end), Some(1_609_459_200_000));
+        for folder in ["", "date=2021-01-01", "date=2021-01-01/hour=24", "date=x/hour=1", "date=2021-02-30/hour=00"] {
+            assert_eq!(Hour::of_folder(folder), None, "{folder}");
+        }
+        assert_eq!(Hour::of_folder(&Hour::of(None).to_string()), None);
     }
 }

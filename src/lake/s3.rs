@@ -15,11 +15,11 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::store::{StagedFile, Store};
+use super::store::{StagedFile, Store, StoredFile};
 use super::upload::{PARTS_IN_FLIGHT, Upload};
 use crate::aws::backoff::back_off;
 use crate::aws::blocking::wait;
-use crate::aws::s3::{RangeReader, S3, S3Error, S3ErrorKind, S3Uri};
+use crate::aws::s3::{RangeReader, S3, S3Error, S3ErrorKind, S3Object, S3Uri};
 
 /// Bytes that a reader asks for at a time. Many state files are read side by side, so it is less than a lone reader
 /// would take.
@@ -67,12 +67,22 @@ impl S3Store {
         self.root.with_key(format!("{}{path}", self.root.key))
     }
 
-    /// The keys below a folder, sorted as S3 sorts them.
-    async fn keys(&self, folder: &str) -> Result<Vec<String>, S3Error> {
-        let listing = self.s3.list(&self.at(&format!("{folder}/")), false).await?;
+    /// The objects below a folder, sorted as S3 sorts their keys.
+    async fn objects(&self, folder: &str) -> Result<Vec<S3Object>, S3Error> {
+        let mut objects = self.s3.list(&self.at(&format!("{folder}/")), false).await?.objects;
         // some tools create an object for a folder
-        Ok(listing.objects.into_iter().map(|object| object.key).filter(|key| !key.ends_with('/')).collect())
+        objects.retain(|object| !object.key.ends_with('/'));
+        Ok(objects)
     }
+
+    async fn keys(&self, folder: &str) -> Result<Vec<String>, S3Error> {
+        Ok(self.objects(folder).await?.into_iter().map(|object| object.key).collect())
+    }
+}
+
+/// Of an attempt before the last one, or one inside of the SDK, S3 may not have heard the end: it may take effect yet.
+fn may_be_late(error: &S3Error) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, error.to_string())
 }
 
 impl Store for S3Store {
@@ -100,10 +110,10 @@ impl Store for S3Store {
                     return Ok(there == bytes);
                 }
             } else if error.kind != S3ErrorKind::Conflict {
-                return Err(error.into());
+                return Err(may_be_late(&error));
             }
             if attempt >= CREATE_ATTEMPTS {
-                return Err(error.into());
+                return Err(may_be_late(&error));
             }
             back_off(attempt).await;
         }
@@ -115,6 +125,17 @@ impl Store for S3Store {
             keys.iter().filter_map(|key| key.strip_prefix(&self.root.key)).map(str::to_owned).collect();
         paths.sort_unstable();
         Ok(paths)
+    }
+
+    async fn files(&self, folder: &str) -> io::Result<Vec<StoredFile>> {
+        let objects = self.objects(folder).await?;
+        let file = |object: &S3Object| {
+            let path = object.key.strip_prefix(&self.root.key)?.to_owned();
+            Some(StoredFile { path, bytes: object.size })
+        };
+        let mut files: Vec<StoredFile> = objects.iter().filter_map(file).collect();
+        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        Ok(files)
     }
 
     async fn folders(&self, folder: &str) -> io::Result<Vec<String>> {

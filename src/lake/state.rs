@@ -184,7 +184,9 @@ impl StateReader {
             merged.push((path, shown));
         }
         Self::side_by_side(merged.into_iter().map(|(path, shown)| {
-            let file = File::open(path).map_err(io_error("read", &shown))?;
+            let file = File::open(&path).map_err(io_error("read", &shown))?;
+            // it lives as long as it is open
+            std::fs::remove_file(&path).map_err(io_error("delete", &shown))?;
             Ok((shown, Box::new(BufReader::new(file)) as Box<dyn BufRead + Send>))
         }))
     }

@@ -2,8 +2,9 @@
 //!
 //! Paths are relative to the lake's root, with `/` between their parts on every system.
 
+use std::fs::File;
 use std::future::Future;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Seek as _, Write};
 use std::path::PathBuf;
 
 /// The operations. Each is safe to repeat after a crash at any point.
@@ -23,6 +24,22 @@ pub trait Store: Send + Sync {
     /// The paths of all files below a folder, sorted; empty if there is no such folder.
     fn list(&self, folder: &str) -> impl Future<Output = io::Result<Vec<String>>> + Send;
 
+    /// All files below a folder with their lengths, sorted by path; empty if there is no such folder.
+    fn files(&self, folder: &str) -> impl Future<Output = io::Result<Vec<StoredFile>>> + Send {
+        async move {
+            let mut files = Vec::new();
+            for path in self.list(folder).await? {
+                match self.open_file(&path) {
+                    Ok(file) => files.push(StoredFile { bytes: file.metadata()?.len(), path }),
+                    // gone since it was listed
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(files)
+        }
+    }
+
     /// The names of the folders that lie in a folder, sorted; empty if there is no such folder.
     fn folders(&self, folder: &str) -> impl Future<Output = io::Result<Vec<String>>> + Send;
 
@@ -39,11 +56,29 @@ pub trait Store: Send + Sync {
     /// Opens a file for reading from its begin, in bounded memory. Read from threads that have no async runtime.
     fn open(&self, path: &str) -> io::Result<Box<dyn BufRead + Send>>;
 
+    /// Opens a file for reading at any place, as Parquet is read: what does not lie on this machine is copied to a
+    /// temporary file, which goes when it is closed. Read from threads that have no async runtime.
+    fn open_file(&self, path: &str) -> io::Result<File> {
+        let mut copy = tempfile::tempfile()?;
+        io::copy(&mut self.open(path)?, &mut copy)?;
+        copy.rewind()?;
+        Ok(copy)
+    }
+
     /// Starts a staged file. Written from threads that have no async runtime.
     fn stage(&self, path: &str) -> io::Result<Box<dyn StagedFile>>;
 
     /// A local folder for files that live only while a unit of work is done; under `path` where the lake is local.
     fn scratch(&self, path: &str) -> io::Result<PathBuf>;
+}
+
+/// A file as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its path.
+    pub path: String,
+    /// Length in bytes.
+    pub bytes: u64,
 }
 
 /// A file being staged.

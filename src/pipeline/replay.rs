@@ -9,15 +9,12 @@ use super::summary::{Fault, Skipped, Summary};
 use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
 use crate::boundary::Boundary;
 use crate::lake::{
-    Access, Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, Store, Unit,
+    Access, Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, REPLAY, Store, Unit,
     writer_properties,
 };
 use crate::record::LogFormat;
 use crate::source::{InputObject, Sources};
 use crate::telemetry::Progress;
-
-/// The chain of all replays into a lake.
-const CHAIN: &str = "replay";
 
 /// How to replay.
 #[derive(Debug, Clone)]
@@ -81,7 +78,7 @@ impl<S: Store> Replay<'_, S> {
     /// Units that were committed before an error stay committed; the unit at hand leaves nothing behind.
     pub async fn run(&self, input: Vec<InputObject>) -> Result<Summary, ReplayError> {
         let started = Instant::now();
-        let mut chain = Chain::open(self.store, CHAIN, self.options.access).await?;
+        let mut chain = Chain::open(self.store, REPLAY, self.options.access).await?;
         let map = self.boundary.map(MapIdentity::of);
         let plan = plan(&chain, input, &self.sources, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
         let mut summary = Summary {

@@ -33,7 +33,10 @@ STREAM, LAKE = "flow-logs", "s3://demo/lake"
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=0, help="end after so many seconds [default: never]")
+    parser.add_argument("--feed", metavar="FOLDER", type=Path, help="only put the logs of this folder into a stream")
     options = parser.parse_args()
+    if options.feed:
+        return feed(options.feed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flowbound-demo-")))
         try:
@@ -43,7 +46,7 @@ def main():
 
 
 def play(stack, folder, seconds):
-    aws = standin(stack, folder, [os.environ["MINISTACK"]], 4566, BIND_HOST="127.0.0.1", GATEWAY_PORT="4566")
+    aws = standin(stack, folder, [str(Path(os.environ["MINISTACK"]).resolve())], 4566, BIND_HOST="127.0.0.1", GATEWAY_PORT="4566")
     script = Path(os.environ["KINESIS_MOCK"]).resolve()
     node = ["node", str(script)]
     certificate = str(script.parent / "server.json")
@@ -58,8 +61,7 @@ def play(stack, folder, seconds):
     program = os.environ["FLOWBOUND"]
     generate = ["generate", "--map", MAP, "--flows", "40000", "--minutes", "120", "--out", made]
     subprocess.run([program, *map(str, generate)], check=True, stdout=subprocess.DEVNULL)
-    texts = [gzip.open(path, "rt").read().splitlines() for path in sorted(made.rglob("*.log.gz"))]
-    header, lines = texts[0][0], [line for text in texts for line in text[1:]]
+    header, lines = read(made)
     for number in (1, 2):
         worker(stack, folder, program, number, header, aws, kinesis.url)
     print(f"two workers follow {STREAM} into {LAKE}; metrics: http://127.0.0.1:9465/metrics\n", flush=True)
@@ -67,11 +69,33 @@ def play(stack, folder, seconds):
     while not seconds or time.monotonic() < began + seconds:
         end = time.monotonic() + 2
         while time.monotonic() < end:
-            if feeder.at >= len(lines):
-                feeder.at = 0
-            feeder.feed(2)
-            time.sleep(0.1)
+            put(feeder)
         show(s3, folder / "alerts", seen)
+
+
+def read(folder):
+    """The header and the lines of the logs in a folder."""
+    texts = [gzip.open(path, "rt").read().splitlines() for path in sorted(folder.rglob("*.log.gz"))]
+    return texts[0][0], [line for text in texts for line in text[1:]]
+
+
+def put(feeder):
+    """Puts a little; at the end it begins again."""
+    if feeder.at >= len(feeder.lines):
+        feeder.at = 0
+    feeder.feed(2)
+    time.sleep(0.1)
+
+
+def feed(folder):
+    """Makes the bucket and the stream where they are not, and feeds for ever: the part of docker-compose.yml."""
+    s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    retry(lambda: s3.create_bucket(Bucket="demo"))
+    kinesis = Kinesis(os.environ["AWS_ENDPOINT_URL_KINESIS"])
+    retry(lambda: STREAM in kinesis.client.list_streams()["StreamNames"] or kinesis.create(STREAM, 2))
+    feeder = Feeder(kinesis, STREAM, read(folder)[1], 1)
+    while True:
+        put(feeder)
 
 
 def standin(stack, folder, command, port, **environment):

@@ -11,8 +11,9 @@ import boto3
 class Kinesis:
     """A client of the stand-in, and the streams of one test."""
 
-    def __init__(self, port):
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, place):
+        """At a port of this machine, or a URL."""
+        self.url = place if isinstance(place, str) else f"http://127.0.0.1:{place}"
         self.client = boto3.client(
             "kinesis",
             endpoint_url=self.url,

@@ -223,6 +223,12 @@ def test_exactly_once_whatever_happens(flowbound, standin, kinesis, kinesis_port
     assert alerts(calm) and alerts(lake) == alerts(calm), told()
 
 
+def test_the_containers_know_the_format(log):
+    """docker-compose.yml says which fields the made traffic has."""
+    text = (lakes.TESTDATA.parent / "docker-compose.yml").read_text()
+    assert log[0] in " ".join(text.split())
+
+
 def test_metrics_and_readiness(flowbound, standin, kinesis, log, tmp_path):
     header, lines = log
     stream = kinesis.create(f"metrics-{os.getpid()}", 1)

@@ -106,7 +106,19 @@ fn code(output: &Output) -> i32 {
 fn help_of_every_command() {
     let case = Case::new();
     let mut text = String::new();
-    for command in ["", "replay", "explain", "map", "map check", "map show", "generate", "schema"] {
+    for command in [
+        "",
+        "replay",
+        "explain",
+        "map",
+        "map check",
+        "map show",
+        "lake",
+        "lake check",
+        "lake compact",
+        "generate",
+        "schema",
+    ] {
         let output = case.run(&format!("{command} --help"));
         assert_eq!(code(&output), 0, "{command}");
         text.push_str(&format!("$ flowbound {command} --help\n{}\n", String::from_utf8_lossy(&output.stdout)));

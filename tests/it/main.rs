@@ -4,6 +4,7 @@
 
 mod acceptance;
 mod cli;
+mod lake;
 mod logs;
 mod ranks;
 mod systems;

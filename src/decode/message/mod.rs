@@ -137,6 +137,7 @@ impl MessageDecoder {
     pub fn decode(&mut self, payload: &[u8], after_sub: Option<u64>, out: &mut dyn FnMut(Piece)) -> MessageSummary {
         let mut summary = MessageSummary::default();
         let mut lines = Lines::new(&self.options);
+        lines.rejects_whole = true;
         self.layers.allow(self.options.max_inflated);
         let users = kpl::read(payload).unwrap_or_else(|| vec![UserRecord::whole(payload)]);
         for (index, user) in (0..).zip(&users) {

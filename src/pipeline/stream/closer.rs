@@ -16,25 +16,34 @@ use crate::lake::{
 use crate::pipeline::close::{folder, gather, revise, state_files};
 use crate::source::kinesis::Streams;
 
+/// What the closer's chain is called beside those of the shards.
+const ALERTS: &str = "alerts";
+
 /// Merges what is new.
 pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Result<(), LakeError> {
-    // another closer was faster; there may be more since
-    while let Err(error) = round(context).await {
-        if !matches!(error, LakeError::Conflict(_)) {
-            return Err(error);
+    let mut tried = None;
+    loop {
+        let chain = Chain::open_head(&*context.store, &chain_name(&context.stream, ALERTS)).await?;
+        let number = chain.next_number();
+        match round(context, chain).await {
+            Ok(()) => return Ok(()),
+            // another closer was faster, and took the files away that this one read; there may be more since
+            Err(error) if tried.replace(number) != Some(number) => {
+                tracing::debug!(error = error.to_string(), "windows not closed; looked at again");
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
 }
 
-async fn round<S: Store, K: Streams>(context: &Context<S, K>) -> Result<(), LakeError> {
+async fn round<S: Store, K: Streams>(context: &Context<S, K>, mut chain: Chain<'_, S>) -> Result<(), LakeError> {
     let store = &*context.store;
-    let mut chain = Chain::open_head(store, &chain_name(&context.stream, "alerts")).await?;
     let mut closing = chain.head().and_then(|head| head.closing.clone()).unwrap_or_default();
     let known = closing.seen.clone();
-    let shards = chain_name(&context.stream, "");
+    // every shard of Kinesis is called so; and another stream's name may begin as this one's
+    let shards = chain_name(&context.stream, "shardId-");
     for name in store.folders(COMMITS).await.map_err(io_error("list", COMMITS))? {
-        if name.starts_with(&shards) && name != chain.name() {
+        if name.starts_with(&shards) {
             closing.seen.entry(name).or_default();
         }
     }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::boundary::Boundary;
@@ -29,6 +29,9 @@ use shard::{Outcome, follow};
 
 /// The most that one answer of a shard holds.
 const MOST_PAGE_BYTES: u64 = 10 << 20;
+
+/// After this time a worker without a shard is to have none.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// How to follow a stream.
 #[derive(Debug, Clone)]
@@ -66,11 +69,12 @@ pub(super) struct Context<S: Store, K: Streams> {
 }
 
 impl<S: Store, K: Streams> Context<S, K> {
-    /// The next page of a shard, when there is room for it.
-    async fn read(&self, reader: &mut K::Reader) -> Result<Page, ReadError> {
+    /// The next page of a shard, when there is room for it; the room is given back with the second.
+    async fn read(&self, reader: &mut K::Reader) -> Result<(Page, Option<SemaphorePermit<'_>>), ReadError> {
+        reader.wait().await?;
         // never closed
-        let _room = self.in_flight.acquire().await;
-        reader.read().await
+        let room = self.in_flight.acquire().await.ok();
+        Ok((reader.read().await?, room))
     }
 }
 
@@ -112,6 +116,9 @@ pub struct Stream<S: Store, K: Streams> {
     events: mpsc::UnboundedReceiver<LeaseEvent>,
     tasks: JoinSet<Done>,
     followed: HashMap<String, Followed>,
+    /// At most one that closes windows, and those that give leases back: nothing waits for them.
+    chores: JoinSet<()>,
+    closing: Option<AbortHandle>,
     /// Tasks begun so far.
     begun: u64,
 }
@@ -159,7 +166,15 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         let pages = usize::try_from(options.in_flight_bytes / MOST_PAGE_BYTES).unwrap_or(usize::MAX);
         let in_flight = Semaphore::new(pages.clamp(1, Semaphore::MAX_PERMITS));
         let context = Context { store, boundary, map, stream, streams, leases, options, metrics, ready, in_flight };
-        Self { context: Arc::new(context), events, tasks: JoinSet::new(), followed: HashMap::new(), begun: 0 }
+        Self {
+            context: Arc::new(context),
+            events,
+            tasks: JoinSet::new(),
+            followed: HashMap::new(),
+            chores: JoinSet::new(),
+            closing: None,
+            begun: 0,
+        }
     }
 
     /// Follows the stream until `stop` is done; then commits what was read and hands every shard over.
@@ -167,6 +182,9 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
     /// # Errors
     /// When the coordinator ends, or the drain timeout passes. What is committed stays.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), StreamError> {
+        // with more workers than shards some have none, as they should
+        let settled = sleep(SETTLED);
+        tokio::pin!(settled);
         let mut tick = interval(self.context.options.close_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
@@ -177,8 +195,10 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
                     Some(event) => self.on_event(event),
                     None => return Err(StreamError::Stopped),
                 },
-                Some(done) = self.tasks.join_next() => self.on_done(done).await,
-                _ = tick.tick() => self.close_windows().await,
+                Some(done) = self.tasks.join_next() => self.on_done(done),
+                Some(done) = self.chores.join_next() => drop(go_on_panicking(done)),
+                _ = tick.tick() => self.close_windows(),
+                () = &mut settled, if !settled.is_elapsed() => self.context.ready.set(true),
             }
         }
         self.drain().await
@@ -214,12 +234,8 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         }
     }
 
-    async fn on_done(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        let Done { task, shard, outcome } = match done {
-            Ok(done) => done,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => return,
-        };
+    fn on_done(&mut self, done: Result<Done, JoinError>) {
+        let Some(Done { task, shard, outcome }) = go_on_panicking(done) else { return };
         // the shard was lost and is ours again: the lease belongs to the task of today
         if self.followed.get(&shard).is_some_and(|followed| followed.task != task) {
             return;
@@ -229,23 +245,23 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
             Outcome::Lost => LeaseChange::Lost,
             Outcome::Ended(_) | Outcome::Gone => LeaseChange::Finished,
         };
-        // one that is somebody else's, or finished, is let go of already
-        if let Err(error) = self.context.leases.release(&shard).await {
-            tracing::warn!(shard, error = error.to_string(), "lease not given back; it expires by itself");
-        }
         self.followed.remove(&shard);
         self.context.metrics.lease(&shard, change, self.followed.len());
-        self.context.ready.set(!self.followed.is_empty());
         tracing::info!(shard, change = ?change, "followed");
+        let leases = self.context.leases.clone();
+        self.chores.spawn(async move {
+            // one that is somebody else's, or finished, is let go of already
+            if let Err(error) = leases.release(&shard).await {
+                tracing::warn!(shard, error = error.to_string(), "lease not given back; it expires by itself");
+            }
+        });
     }
 
-    /// Closes windows, if that is this worker's part.
-    async fn close_windows(&self) {
-        if !self.context.leases.is_first_owner() {
-            return;
-        }
-        if let Err(error) = closer::close(&self.context).await {
-            tracing::warn!(error = error.to_string(), "windows not closed; tried again");
+    /// Closes windows, if that is this worker's part and it is not at it.
+    fn close_windows(&mut self) {
+        let at_it = self.closing.as_ref().is_some_and(|closing| !closing.is_finished());
+        if !at_it && self.context.leases.is_first_owner() {
+            self.closing = Some(self.chores.spawn(close(self.context.clone())));
         }
     }
 
@@ -269,16 +285,34 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
                             self.wish(&shard, Wish::Drain);
                         }
                     }
-                    Some(done) = self.tasks.join_next() => self.on_done(done).await,
+                    Some(done) = self.tasks.join_next() => self.on_done(done),
                 }
             }
-            // whoever ends last: what was committed at the end shall have its alerts
-            if let Err(error) = closer::close(&self.context).await {
-                tracing::warn!(error = error.to_string(), "windows not closed; another worker does");
+            while let Some(done) = self.chores.join_next().await {
+                go_on_panicking(done);
             }
-            self.context.leases.stop().await;
         };
-        timeout_at(until, ended).await.map_err(|_| StreamError::DrainTimeout)
+        timeout_at(until, ended).await.map_err(|_| StreamError::DrainTimeout)?;
+        // whoever ends last: what was committed at the end shall have its alerts; if not now, then by the next worker
+        if timeout_at(until, close(self.context.clone())).await.is_err() {
+            tracing::warn!("windows not closed within the drain timeout; the next worker does");
+        }
+        self.context.leases.stop().await;
+        Ok(())
+    }
+}
+
+/// What a task came to; `None` if it was aborted.
+fn go_on_panicking<T>(done: Result<T, JoinError>) -> Option<T> {
+    match done {
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        done => done.ok(),
+    }
+}
+
+async fn close<S: Store, K: Streams>(context: Arc<Context<S, K>>) {
+    if let Err(error) = closer::close(&context).await {
+        tracing::warn!(error = error.to_string(), "windows not closed; tried again");
     }
 }
 

@@ -41,8 +41,6 @@ pub(super) enum ShardError {
     Lake(#[from] LakeError),
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
 }
 
 /// The name of a shard's chain of commits.
@@ -59,7 +57,15 @@ pub(super) async fn follow<S: Store, K: Streams>(
     let store = &*context.store;
     let shard = lease.shard.as_str();
     let mut chain = Chain::open_head(store, &chain_name(&context.stream, shard)).await?;
-    match chain.fence().await {
+    // fixed once: a second start shall not begin later than the first
+    let latest = lease.checkpoint == Checkpoint::Latest;
+    let first = latest.then(|| ShardSpan {
+        stream: context.stream.clone(),
+        shard: shard.to_owned(),
+        since: Some(now()),
+        ..ShardSpan::default()
+    });
+    match chain.fence(first).await {
         Err(LakeError::Conflict(_)) => return Ok(Outcome::Lost),
         fenced => fenced?,
     }
@@ -68,10 +74,11 @@ pub(super) async fn follow<S: Store, K: Streams>(
     let mut reader = context.streams.reader(shard, start);
     let messages = MessageOptions { hash_range: lease.hash_range.clone(), ..context.options.messages.clone() };
     let decoder = MessageDecoder::new(messages);
-    let mut follower = Follower { context: &context, shard, chain, decoder, head, resume, unit: None };
+    let parents = lease.parents.iter().cloned().collect();
+    let mut follower = Follower { context: &context, shard, parents, chain, decoder, head, resume, unit: None };
     loop {
         let due = follower.unit.as_ref().map(|unit| unit.began + context.options.commit_age);
-        let page = tokio::select! {
+        let (page, room) = tokio::select! {
             biased;
             changed = wish.changed() => {
                 let now = *wish.borrow_and_update();
@@ -94,9 +101,12 @@ pub(super) async fn follow<S: Store, K: Streams>(
                     reader = context.streams.reader(shard, StartAt::Horizon);
                     continue;
                 }
+                // nothing more of it will ever come, and the chain says so: its children need not wait
                 Err(ReadError::Gone(_)) => {
-                    let drained = follower.drain().await?;
-                    return Ok(if matches!(drained, Outcome::Lost) { drained } else { Outcome::Gone });
+                    return Ok(match follower.commit(true).await? {
+                        Committed::Lost => Outcome::Lost,
+                        Committed::Done => Outcome::Gone,
+                    });
                 }
                 page => page?,
             },
@@ -105,6 +115,7 @@ pub(super) async fn follow<S: Store, K: Streams>(
             context.metrics.lag(shard, behind);
         }
         let full = follower.record(&page)?;
+        drop(room);
         if let Some(children) = page.end {
             return Ok(match follower.commit(true).await? {
                 Committed::Lost => Outcome::Lost,
@@ -117,6 +128,12 @@ pub(super) async fn follow<S: Store, K: Streams>(
     }
 }
 
+/// Milliseconds since 1970, by this machine's clock; a second less, because AWS refuses a time to come.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX) - 1000
+}
+
 fn far_away() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
@@ -127,6 +144,9 @@ fn start_at(head: Option<&ShardSpan>, checkpoint: &Checkpoint, start: StartAt) -
     let end = head.and_then(|span| span.end.as_ref());
     if let Some(sequence) = end.and_then(|end| end.sequence.parse().ok()) {
         return (StartAt::After(sequence), None);
+    }
+    if let Some(since) = head.and_then(|span| span.since) {
+        return (StartAt::Time(since), None);
     }
     match checkpoint {
         Checkpoint::Sequence(position) => (StartAt::At(position.clone()), Some(position.clone())),
@@ -156,6 +176,8 @@ struct OpenUnit<'f, S: Store> {
 struct Follower<'f, S: Store, K: Streams> {
     context: &'f Context<S, K>,
     shard: &'f str,
+    /// The shards that it came from.
+    parents: Vec<String>,
     decoder: MessageDecoder,
     chain: Chain<'f, S>,
     /// The span of the chain's last commit.
@@ -185,8 +207,12 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         let context = self.context;
         let unit = Unit::empty(&self.chain);
         let carried = self.head.as_ref().map(ShardSpan::carried_on);
-        let span =
-            ShardSpan { stream: context.stream.clone(), shard: self.shard.to_owned(), ..carried.unwrap_or_default() };
+        let span = ShardSpan {
+            stream: context.stream.clone(),
+            shard: self.shard.to_owned(),
+            parents: self.parents.clone(),
+            ..carried.unwrap_or_default()
+        };
         let properties = writer_properties(&Origin::of(context.map.as_ref()));
         let boundary = context.boundary.as_deref();
         let recorder =
@@ -270,7 +296,11 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
             Ok(()) => Ok(Committed::Done),
             // the lake has it; the next owner begins after it
             Err(LeaseError::Lost(_)) => Ok(Committed::Lost),
-            Err(error) => Err(error.into()),
+            // a checkpoint is a hint to others: the next one says it, too
+            Err(error) => {
+                tracing::warn!(shard = self.shard, error = error.to_string(), "checkpoint not moved");
+                Ok(Committed::Done)
+            }
         }
     }
 

@@ -65,7 +65,10 @@ pub struct Page {
 
 /// Reads one shard in order.
 pub trait ShardReader: Send {
-    /// The next records. May be given up at any await and called again: nothing is lost or doubled.
+    /// Waits until it is worth while to read: shards that are quiet, or may not be asked yet, so hold nothing back.
+    fn wait(&mut self) -> impl Future<Output = Result<(), ReadError>> + Send;
+
+    /// The next records; none is normal. May be given up at any await and called again: nothing is lost or doubled.
     fn read(&mut self) -> impl Future<Output = Result<Page, ReadError>> + Send;
 }
 
@@ -102,6 +105,13 @@ pub enum KinesisReader {
 }
 
 impl ShardReader for KinesisReader {
+    async fn wait(&mut self) -> Result<(), ReadError> {
+        match self {
+            Self::Polling(reader) => reader.wait().await,
+            Self::Subscribed(reader) => reader.wait().await,
+        }
+    }
+
     async fn read(&mut self) -> Result<Page, ReadError> {
         match self {
             Self::Polling(reader) => reader.read().await,
@@ -116,9 +126,13 @@ impl Streams for KinesisStream {
     fn reader(&self, shard: &str, start: StartAt) -> KinesisReader {
         let (client, shard) = (self.client.clone(), shard.to_owned());
         match &self.consumer {
-            Some(consumer) => {
-                KinesisReader::Subscribed(Box::new(SubscribedReader::new(client, consumer.clone(), shard, start)))
-            }
+            Some(consumer) => KinesisReader::Subscribed(Box::new(SubscribedReader::new(
+                client,
+                self.shards.clone(),
+                consumer.clone(),
+                shard,
+                start,
+            ))),
             None => KinesisReader::Polling(PollingReader::new(client, self.shards.clone(), shard, start)),
         }
     }

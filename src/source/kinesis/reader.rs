@@ -68,7 +68,9 @@ impl PollingReader {
         match request.send().await {
             Ok(output) => output.shard_iterator.ok_or_else(|| self.failed("GetShardIterator gave no iterator")),
             Err(error) => Err(match error.as_service_error() {
-                Some(GetShardIteratorError::ResourceNotFoundException(_)) => ReadError::Gone(self.shard.clone()),
+                Some(GetShardIteratorError::ResourceNotFoundException(_)) => {
+                    self.shards.not_found(&self.shard, explain(&error)).await
+                }
                 // what a stream of the same name had that was deleted since
                 Some(GetShardIteratorError::InvalidArgumentException(_))
                     if matches!(self.from, StartAt::At(_) | StartAt::After(_)) =>
@@ -84,8 +86,8 @@ impl PollingReader {
         ReadError::Failed { shard: self.shard.clone(), detail: detail.to_owned() }
     }
 
-    /// What an answer says; `None`: ask again.
-    async fn page(&mut self, output: GetRecordsOutput) -> Result<Option<Page>, ReadError> {
+    /// What an answer says.
+    async fn page(&mut self, output: GetRecordsOutput) -> Result<Page, ReadError> {
         let mut end = None;
         match output.next_shard_iterator {
             Some(iterator) => self.iterator = Some((iterator, Instant::now())),
@@ -106,35 +108,34 @@ impl PollingReader {
         }
         let idle = records.is_empty() && behind.is_none_or(|behind| behind == 0);
         self.next = Instant::now() + if idle { IDLE } else { SPACING };
-        if end.is_none() && self.iterator.is_none() && records.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Page { records, behind, end }))
+        Ok(Page { records, behind, end })
     }
 }
 
 impl ShardReader for PollingReader {
+    async fn wait(&mut self) -> Result<(), ReadError> {
+        sleep_until(self.next).await;
+        Ok(())
+    }
+
     async fn read(&mut self) -> Result<Page, ReadError> {
-        loop {
-            sleep_until(self.next).await;
-            let iterator = self.iterator().await?;
-            // while the answer is on its way the iterator stays: giving up here and coming back loses nothing
-            let answer = self.client.get_records().shard_iterator(&iterator).limit(MOST_RECORDS).send().await;
-            match answer {
-                Ok(output) => {
-                    self.backoff.reset();
-                    if let Some(page) = self.page(output).await? {
-                        return Ok(page);
-                    }
-                }
-                Err(error) => match reaction(&error) {
-                    Reaction::NewIterator => self.iterator = None,
-                    Reaction::Wait => self.next = Instant::now() + self.backoff.next(),
-                    Reaction::Gone => return Err(ReadError::Gone(self.shard.clone())),
-                    Reaction::Fail => return Err(self.failed(&explain(&error))),
-                },
+        let iterator = self.iterator().await?;
+        // while the answer is on its way the iterator stays: giving up here and coming back loses nothing
+        let answer = self.client.get_records().shard_iterator(&iterator).limit(MOST_RECORDS).send().await;
+        let error = match answer {
+            Ok(output) => {
+                self.backoff.reset();
+                return self.page(output).await;
             }
+            Err(error) => error,
+        };
+        match reaction(&error) {
+            Reaction::NewIterator => self.iterator = None,
+            Reaction::Wait => self.next = Instant::now() + self.backoff.next(),
+            Reaction::Gone => return Err(self.shards.not_found(&self.shard, explain(&error)).await),
+            Reaction::Fail => return Err(self.failed(&explain(&error))),
         }
+        Ok(Page::default())
     }
 }
 

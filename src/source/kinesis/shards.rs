@@ -98,6 +98,16 @@ impl StreamShards {
         }
     }
 
+    /// What a shard that is not found means. It is gone only if the stream can be listed and does not have it: a stream
+    /// that was deleted, or a consumer that is not registered, answers the same.
+    pub(super) async fn not_found(&self, shard: &str, detail: String) -> ReadError {
+        match self.all().await {
+            Ok(shards) if shards.iter().all(|there| there.id != shard) => ReadError::Gone(shard.to_owned()),
+            Ok(_) => ReadError::Failed { shard: shard.to_owned(), detail },
+            Err(error) => error,
+        }
+    }
+
     /// The shards that follow this one.
     pub async fn children_of(&self, parent: &str) -> Result<Vec<ChildShard>, ReadError> {
         let shards = self.all().await?;

@@ -10,11 +10,11 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::subscribe_to_shard::{SubscribeToShardError, SubscribeToShardOutput};
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition, SubscribeToShardEventStream};
+use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::reader::Backoff;
-use super::shards::ChildShard;
+use super::shards::{ChildShard, StreamShards};
 use super::{Page, ReadError, Record, ShardReader, StartAt, explain};
 
 /// Silence after which a subscription is taken for dead.
@@ -25,19 +25,21 @@ const SPACING: Duration = Duration::from_secs(5);
 /// Reads one shard as a registered consumer.
 pub struct SubscribedReader {
     client: Client,
+    shards: StreamShards,
     consumer: String,
     shard: String,
     from: StartAt,
     subscription: Option<SubscribeToShardOutput>,
+    event: Option<SubscribeToShardEvent>,
     next: Instant,
     backoff: Backoff,
 }
 
 impl SubscribedReader {
     /// A reader of this shard for the consumer with this ARN.
-    pub fn new(client: Client, consumer: String, shard: String, from: StartAt) -> Self {
-        let (subscription, next) = (None, Instant::now());
-        Self { client, consumer, shard, from, subscription, next, backoff: Backoff::default() }
+    pub fn new(client: Client, shards: StreamShards, consumer: String, shard: String, from: StartAt) -> Self {
+        let (subscription, event, next) = (None, None, Instant::now());
+        Self { client, shards, consumer, shard, from, subscription, event, next, backoff: Backoff::default() }
     }
 
     fn failed(&self, detail: &str) -> ReadError {
@@ -83,7 +85,7 @@ impl SubscribedReader {
                     self.next += self.backoff.next();
                 }
                 Some(SubscribeToShardError::ResourceNotFoundException(_)) => {
-                    return Err(ReadError::Gone(self.shard.clone()));
+                    return Err(self.shards.not_found(&self.shard, explain(&error)).await);
                 }
                 Some(SubscribeToShardError::InvalidArgumentException(_))
                     if matches!(self.from, StartAt::At(_) | StartAt::After(_)) =>
@@ -97,39 +99,41 @@ impl SubscribedReader {
 }
 
 impl ShardReader for SubscribedReader {
-    async fn read(&mut self) -> Result<Page, ReadError> {
-        loop {
+    /// Takes in one event: so much is held for each shard, and no more.
+    async fn wait(&mut self) -> Result<(), ReadError> {
+        while self.event.is_none() {
             let Some(subscription) = &mut self.subscription else {
                 self.subscribe().await?;
                 continue;
             };
-            let event = match timeout(SILENCE, subscription.event_stream.recv()).await {
-                Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => event,
-                Ok(Ok(Some(_))) => continue,
+            match timeout(SILENCE, subscription.event_stream.recv()).await {
+                Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => self.event = Some(event),
+                Ok(Ok(Some(_))) => {}
                 // five minutes are over, somebody took the subscription, or it broke: read on after what came
-                Ok(Ok(None)) | Err(_) => {
-                    self.subscription = None;
-                    continue;
-                }
+                Ok(Ok(None)) | Err(_) => self.subscription = None,
                 Ok(Err(error)) => {
                     tracing::info!(shard = self.shard, error = explain(&error), "subscription ended");
                     self.subscription = None;
                     self.next = self.next.max(Instant::now() + self.backoff.next());
-                    continue;
                 }
-            };
-            self.backoff.reset();
-            if let Ok(sequence) = event.continuation_sequence_number.parse() {
-                self.from = StartAt::After(sequence);
             }
-            let mut end = None;
-            if !event.child_shards().is_empty() {
-                end = Some(event.child_shards().iter().map(ChildShard::from).collect());
-                self.subscription = None;
-            }
-            let behind = Some(event.millis_behind_latest);
-            let records = Record::all(event.records).map_err(|detail| self.failed(&detail))?;
-            return Ok(Page { records, behind, end });
         }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<Page, ReadError> {
+        let Some(event) = self.event.take() else { return Ok(Page::default()) };
+        self.backoff.reset();
+        if let Ok(sequence) = event.continuation_sequence_number.parse() {
+            self.from = StartAt::After(sequence);
+        }
+        let mut end = None;
+        if !event.child_shards().is_empty() {
+            end = Some(event.child_shards().iter().map(ChildShard::from).collect());
+            self.subscription = None;
+        }
+        let behind = Some(event.millis_behind_latest);
+        let records = Record::all(event.records).map_err(|detail| self.failed(&detail))?;
+        Ok(Page { records, behind, end })
     }
 }

@@ -122,9 +122,14 @@ impl Streams for MemoryStream {
 }
 
 impl ShardReader for MemoryReader {
+    async fn wait(&mut self) -> Result<(), ReadError> {
+        sleep(self.stream.dice.millis(300)).await;
+        Ok(())
+    }
+
     async fn read(&mut self) -> Result<Page, ReadError> {
         let dice = &self.stream.dice;
-        sleep(dice.millis(400)).await;
+        sleep(dice.millis(100)).await;
         if dice.below(100) < *self.stream.stormy.lock().unwrap() {
             return Err(ReadError::Failed { shard: self.shard.clone(), detail: "storm".to_owned() });
         }
