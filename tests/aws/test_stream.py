@@ -95,7 +95,7 @@ def test_metrics_and_readiness(new_worker, kinesis, log, tmp_path):
 
     until(lambda: get("/readyz")[0] == 200, 30, worker.log.read_text)
     kinesis.put(stream, random.Random(1), [envelope(lines[:50]), b"\x00 no flow log", envelope(lines[50:70])])
-    rows_line = 'flowbound_rows_total{{shard="shardId-000000000000"}} 70'
+    rows_line = 'flowbound_rows_total{shard="shardId-000000000000"} 70'
     until(lambda: rows_line in get("/metrics")[1].splitlines(), 30, lambda: get("/metrics")[1])
     text = get("/metrics")[1]
     assert 'flowbound_quarantined_lines_total{reason="not_text"} 1' in text, text
