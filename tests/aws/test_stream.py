@@ -111,16 +111,19 @@ def test_faults_of_every_service(new_worker, standin, s3, kinesis, kinesis_port,
     stream = kinesis.create(f"faults-{os.getpid()}", 2)
     feeder = Feeder(kinesis, stream, lines, 5)
     feeder.feed(40)
-    faults = {"lost": 0.02, "unsent": 0.02, "error": 0.02, "slow": 0.02, "conflict": 0.02, "stall": 0.02}
+    faults = {"lost": 0.02, "unsent": 0.02, "error": 0.02, "slow": 0.02, "conflict": 0.1, "stall": 0.02}
     with FaultProxy(standin, faults, seed=5) as aws, FaultProxy(kinesis_port, faults, seed=6) as streams:
         settings = options(stream, "s3://lake/of/faults", header, stream, "--s3-path-style")
         url = f"http://127.0.0.1:{streams.port}"
         workers = [new_worker(name, *settings, url=url, port=aws.port) for name in ("one", "two")]
         for worker in workers:
             worker.start()
-        for _ in range(10):
-            feeder.feed(4)
-            time.sleep(0.5)
+
+        def all_happened():
+            feeder.feed(2)
+            return {request.fault for request in aws.requests + streams.requests} > set(faults)
+
+        until(all_happened, 90, lambda: logs(tmp_path))
         put = expected(kinesis, stream, header)
         lake = tmp_path / "lake"
 
@@ -132,7 +135,6 @@ def test_faults_of_every_service(new_worker, standin, s3, kinesis, kinesis_port,
         until(complete, 90, lambda: logs(tmp_path))
         for worker in workers:
             worker.end()
-        assert {request.fault for request in aws.requests + streams.requests} > set(faults)
     assert rows(s3.download("s3://lake/of/faults", lake)) == put
     left = lakes.leftovers(s3.keys("s3://lake/of/faults"), "of/faults")
     assert not [key for key in left if "/staging/" in key], left
