@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV = .venv
 STANDINS = .standins
 KINESIS_MOCK = $(STANDINS)/node_modules/kinesis-local/main.js
+KCL = $(STANDINS)/kcl
 SOAK_ROUNDS ?= 50
 FUZZ_MINUTES ?= 5
 PEERS_VENV = target/bench-peers/venv
@@ -27,11 +28,11 @@ duckdb: $(VENV)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound $(VENV)/bin/python -m pytest -q tests/duckdb
 
-# The program against a stand-in of AWS, which the tests start on loopback.
+# The program against a stand-in of AWS, which the tests start on loopback, and beside a worker in Java.
 aws: $(VENV)/installed $(STANDINS)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound MINISTACK=$(STANDINS)/bin/ministack \
-		KINESIS_MOCK=$(KINESIS_MOCK) $(VENV)/bin/python -m pytest -q tests/aws
+		KINESIS_MOCK=$(KINESIS_MOCK) KCL=$(KCL) $(VENV)/bin/python -m pytest -q tests/aws
 
 # A stream of made traffic on stand-ins of AWS, two workers that follow it, and the alerts that appear. Ctrl-C ends it.
 demo: $(VENV)/installed $(STANDINS)/installed
@@ -52,11 +53,14 @@ $(VENV)/installed: tests/duckdb/requirements.txt tests/aws/requirements.txt .ci/
 		-r tests/aws/requirements.txt -r .ci/requirements.txt
 	touch $@
 
-$(STANDINS)/installed: tests/aws/standins.txt tests/aws/package-lock.json
+$(STANDINS)/installed: tests/aws/standins.txt tests/aws/package-lock.json tests/aws/kcl.txt
 	$(PYTHON) -m venv $(STANDINS)
 	$(STANDINS)/bin/pip install --quiet --disable-pip-version-check -r tests/aws/standins.txt
 	cp tests/aws/package.json tests/aws/package-lock.json $(STANDINS)
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(STANDINS)
+	rm -rf $(KCL)
+	$(STANDINS)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes \
+		--target $(KCL) -r tests/aws/kcl.txt
 	touch $@
 
 deny: $(VENV)/installed

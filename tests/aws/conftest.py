@@ -1,38 +1,37 @@
 """What the tests of this folder share: the program, a stand-in of AWS that they start themselves, and S3 of it."""
 
+import gzip
 import os
 import shutil
-import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 import lakes
-
-#: What the program and boto3 are told instead of this machine's own configuration.
-IDENTITY = {
-    "AWS_ACCESS_KEY_ID": "standin",
-    "AWS_SECRET_ACCESS_KEY": "standin",
-    "AWS_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-}
+from kinesis import Kinesis
+from processes import IDENTITY, Processes, environment, free_port, path_of
+from workers import Worker
 
 
-def path_of(variable, what):
-    value = os.environ.get(variable)
-    if not value:
-        pytest.exit(f"set {variable} to {what}, as `make aws` does", returncode=2)
-    path = Path(value).resolve()
-    if not path.is_file():
-        pytest.exit(f"{variable} names {path}, which is no file", returncode=2)
-    return str(path)
+@pytest.fixture(scope="session")
+def processes():
+    """All that is started. Stand-ins end with the tests."""
+    started = Processes()
+    yield started
+    started.end()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running(processes):
+    """What a test starts ends with it, however it ends."""
+    before = processes.running()
+    yield
+    processes.end(but=before)
 
 
 @pytest.fixture(scope="session")
@@ -41,37 +40,45 @@ def flowbound():
     return path_of("FLOWBOUND", "the flowbound binary")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(scope="session")
+def standin(processes, tmp_path_factory):
+    """The port of a running stand-in."""
+    program = path_of("MINISTACK", "the ministack program")
+    port = free_port()
+    told = {**os.environ, **IDENTITY, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
+
+    def answers():
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
+        except urllib.error.HTTPError:
+            pass
+
+    processes.serve([program], tmp_path_factory.mktemp("standin"), answers, env=told)
+    return port
 
 
 @pytest.fixture(scope="session")
-def standin(tmp_path_factory):
-    """The port of a running stand-in; it ends with the tests."""
-    program = path_of("MINISTACK", "the ministack program")
+def kinesis_port(processes, tmp_path_factory):
+    """The port of a running stand-in of Kinesis."""
+    script = Path(path_of("KINESIS_MOCK", "main.js of kinesis-local"))
     port = free_port()
-    folder = tmp_path_factory.mktemp("standin")
-    environment = {**os.environ, **IDENTITY, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([program], cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + 30
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
-                break
-            except urllib.error.HTTPError:
-                break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > end:
-                    pytest.exit(f"the stand-in does not start: {(folder / 'log').read_text()}", returncode=2)
-                time.sleep(0.05)
-        yield port
-    finally:
-        server.kill()
-        server.wait()
+    told = {
+        **os.environ,
+        "KINESIS_MOCK_CERT_PATH": str(script.parent / "server.json"),
+        "KINESIS_MOCK_PLAIN_PORT": str(port),
+        "KINESIS_MOCK_TLS_PORT": str(free_port()),
+        "SHARD_LIMIT": "1000",
+        "LOG_LEVEL": "ERROR",
+    }
+    streams = Kinesis(port)
+    folder = tmp_path_factory.mktemp("kinesis")
+    processes.serve(["node", script], folder, streams.client.list_streams, env=told)
+    return port
+
+
+@pytest.fixture
+def kinesis(kinesis_port):
+    return Kinesis(kinesis_port)
 
 
 def reset(port):
@@ -110,7 +117,12 @@ class S3:
         for key, _ in self.keys(uri):
             path = folder / key.removeprefix(prefix).lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.client.download_file(bucket, key, str(path))
+            try:
+                self.client.download_file(bucket, key, str(path))
+            except ClientError as error:
+                # of a lake that is being written, what was staged goes away
+                if error.response["Error"]["Code"] != "404":
+                    raise
         return folder
 
 
@@ -131,34 +143,26 @@ def s3(standin, s3_of_the_session):
 class Program:
     """Runs the program against an endpoint."""
 
-    def __init__(self, path):
-        self.path = path
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FLOWBOUND"))}
-        self.environment = {**kept, **IDENTITY}
+    def __init__(self, path, processes):
+        self.path, self.processes, self.environment = path, processes, environment()
 
-    def start(self, *arguments, url=None, **environment):
-        command = [self.path, *map(str, arguments)]
+    def start(self, *arguments, url=None, **more):
+        command = [self.path, *arguments]
         command += ["--endpoint-url", url] if url else []
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**self.environment, **environment},
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return self.processes.start(command, text=True, env={**self.environment, **more}, **pipes)
 
-    def run(self, *arguments, url=None, exit_code=0, text="", **environment):
+    def run(self, *arguments, url=None, exit_code=0, text="", **more):
         """Standard output and error of a run that must end so."""
-        with self.start(*arguments, url=url, **environment) as run:
+        with self.start(*arguments, url=url, **more) as run:
             out, err = run.communicate(text)
         assert run.returncode == exit_code, f"{arguments} gave {run.returncode}\n{out}\n{err}"
         return out, err
 
 
 @pytest.fixture(scope="session")
-def program(flowbound):
-    return Program(flowbound)
+def program(flowbound, processes):
+    return Program(flowbound, processes)
 
 
 @pytest.fixture(scope="session")
@@ -167,3 +171,23 @@ def generated(program, tmp_path_factory):
     out = tmp_path_factory.mktemp("generated")
     program.run("generate", "--map", lakes.MAP, "--flows", 20000, "--minutes", 120, "--seed", 11, "--out", out)
     return out
+
+
+@pytest.fixture(scope="session")
+def log(generated):
+    """(format, lines) of a generated log."""
+    lines = []
+    for path in sorted(generated.rglob("*.log.gz")):
+        header, *more = gzip.open(path, "rt").read().splitlines()
+        lines += more
+    return header, lines
+
+
+@pytest.fixture
+def new_worker(processes, flowbound, standin, kinesis, tmp_path):
+    """Makes workers of a stream by name and options; they are not started yet."""
+
+    def make(name, *options, url=kinesis.url, port=standin):
+        return Worker(processes, flowbound, tmp_path, name, url, port, *options)
+
+    return make

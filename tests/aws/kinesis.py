@@ -58,20 +58,22 @@ class Kinesis:
             answer = self.client.put_records(StreamName=stream, Records=records)["Records"]
             records = [record for record, told in zip(records, answer) if "ErrorCode" in told]
 
-    def split(self, stream, dice):
-        shard = dice.choice(self.open_shards(stream))
+    def split(self, stream, dice, wanted=lambda shard: True):
+        """Splits a shard into halves, of those that are wanted; its id."""
+        shard = dice.choice([shard for shard in self.open_shards(stream) if wanted(shard["ShardId"])])
         start, end = (int(shard["HashKeyRange"][key]) for key in ("StartingHashKey", "EndingHashKey"))
         middle = str((start + end) // 2)
         self.client.split_shard(StreamName=stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=middle)
         self.wait(stream)
+        return shard["ShardId"]
 
-    def merge(self, stream, dice):
-        """Merges two neighbours."""
-        shards = self.open_shards(stream)
-        at = dice.randrange(len(shards) - 1)
-        one, other = shards[at]["ShardId"], shards[at + 1]["ShardId"]
+    def merge(self, stream, dice, wanted=lambda one, other: True):
+        """Merges two neighbours, of those that are wanted; their ids."""
+        shards = [shard["ShardId"] for shard in self.open_shards(stream)]
+        one, other = dice.choice([pair for pair in zip(shards, shards[1:]) if wanted(*pair)])
         self.client.merge_shards(StreamName=stream, ShardToMerge=one, AdjacentShardToMerge=other)
         self.wait(stream)
+        return one, other
 
     def held(self, stream):
         """(source, line, text) of every flow record in the stream."""

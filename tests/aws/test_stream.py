@@ -1,167 +1,22 @@
 """A stream into a lake: exactly once, whatever happens to workers, shards and answers."""
 
-import gzip
 import os
 import random
 import signal
-import subprocess
 import time
 import urllib.request
-from pathlib import Path
 
 import duckdb
 import pytest
 
 import lakes
-from conftest import IDENTITY, free_port, path_of
-from kinesis import Feeder, Kinesis, envelope
+from kinesis import Feeder, envelope
+from processes import free_port, until
 from proxy import FaultProxy
+from workers import alerts, expected, logs, options, rows
 
 #: `make soak` plays more.
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "2"))
-
-
-@pytest.fixture(scope="session")
-def kinesis_port(tmp_path_factory):
-    """The port of a running stand-in of Kinesis; it ends with the tests."""
-    script = Path(path_of("KINESIS_MOCK", "main.js of kinesis-local"))
-    port, other = free_port(), free_port()
-    environment = {
-        **os.environ,
-        "KINESIS_MOCK_CERT_PATH": str(script.parent / "server.json"),
-        "KINESIS_MOCK_PLAIN_PORT": str(port),
-        "KINESIS_MOCK_TLS_PORT": str(other),
-        "SHARD_LIMIT": "1000",
-        "LOG_LEVEL": "ERROR",
-    }
-    folder = tmp_path_factory.mktemp("kinesis")
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(["node", str(script)], cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                Kinesis(port).client.list_streams()
-                break
-            except Exception:
-                if server.poll() is not None or time.monotonic() > end:
-                    pytest.exit(f"the stand-in does not start: {(folder / 'log').read_text()}", returncode=2)
-                time.sleep(0.1)
-        yield port
-    finally:
-        server.kill()
-        server.wait()
-
-
-@pytest.fixture
-def kinesis(kinesis_port):
-    return Kinesis(kinesis_port)
-
-
-@pytest.fixture(scope="session")
-def log(generated):
-    """(format, lines) of a generated log."""
-    lines = []
-    for path in sorted(generated.rglob("*.log.gz")):
-        header, *more = gzip.open(path, "rt").read().splitlines()
-        lines += more
-    return header, lines
-
-
-class Worker:
-    """A process of `flowbound stream`."""
-
-    def __init__(self, flowbound, folder, name, url, ports, *options):
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "FLOWBOUND"))}
-        self.environment = {
-            **kept,
-            **IDENTITY,
-            "FLOWBOUND_LOG": "info",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports[0]}",
-            "AWS_ENDPOINT_URL_KINESIS": url,
-        }
-        self.command = [flowbound, "stream", *map(str, options)]
-        self.log, self.process, self.starts, self.name, self.folder = None, None, 0, name, folder
-
-    def start(self):
-        self.starts += 1
-        path = self.folder / f"{self.name}-{self.starts}.log"
-        with path.open("wb") as log:
-            command = [*self.command, "--worker", f"{self.name}-{self.starts}"]
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-        self.log = path
-        return self
-
-    def signal(self, number):
-        self.process.send_signal(number)
-
-    def kill(self):
-        self.signal(signal.SIGKILL)
-        self.process.wait()
-
-    def end(self, timeout=60):
-        """SIGTERM, and all that belongs to it."""
-        self.signal(signal.SIGTERM)
-        assert self.process.wait(timeout) == 0, self.log.read_text()
-
-    def alive(self):
-        assert self.process.poll() is None, self.log.read_text()
-
-
-def rows(lake):
-    """What the lake holds, with its lineage."""
-    if not list(Path(lake).glob("flows/*/*/*.parquet")):
-        return []
-    with duckdb.connect() as db:
-        return db.execute(
-            "SELECT source, line, interface_id, srcaddr, dstaddr, srcport, dstport, packets, bytes, action "
-            f"FROM read_parquet('{lake}/flows/**/*.parquet', hive_partitioning = true) ORDER BY source, line"
-        ).fetchall()
-
-
-def expected(kinesis, stream, header):
-    """The same, from the stream itself."""
-    names = header.split()
-    wanted = ["interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "packets", "bytes", "action"]
-    places = [names.index(name) for name in wanted]
-
-    def value(name, text):
-        if text == "-":
-            return None
-        return int(text) if name in ("srcport", "dstport", "packets", "bytes") else text
-
-    found = []
-    for source, line, text in kinesis.held(stream):
-        parts = text.split()
-        found.append((source, line, *(value(name, parts[place]) for name, place in zip(wanted, places))))
-    return sorted(found, key=lambda row: row[:2])
-
-
-def alerts(lake):
-    """The last revision of every alert, but for what tells of revisions."""
-    if not list(Path(lake).glob("alerts/*/*.parquet")):
-        return []
-    with duckdb.connect() as db:
-        return db.execute(
-            f"""SELECT * EXCLUDE (revision, status) FROM (
-                SELECT * FROM read_parquet('{lake}/alerts/**/*.parquet', hive_partitioning = true)
-                QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY revision DESC) = 1) ORDER BY alert_id"""
-        ).fetchall()
-
-
-def until(what, seconds, say):
-    """Waits for something; a test that waits longer has failed."""
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, say()
-        time.sleep(0.2)
-
-
-def options(stream, lake, header, name, *more):
-    return [
-        *("--stream", stream, "--out", lake, "--name", name, "--map", lakes.MAP, "--log-format", header),
-        *("--commit-age", "0.5", "--close-every", "1", "--failover", "2", *more),
-    ]
 
 
 def follow_to_the_end(worker, lake, count):
@@ -171,7 +26,7 @@ def follow_to_the_end(worker, lake, count):
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_exactly_once_whatever_happens(flowbound, standin, kinesis, kinesis_port, log, tmp_path, seed):
+def test_exactly_once_whatever_happens(new_worker, kinesis, log, tmp_path, seed):
     """Four shards and two workers; shards split and merge, workers are killed, stopped, continued and replaced."""
     header, lines = log
     dice = random.Random(seed)
@@ -179,7 +34,7 @@ def test_exactly_once_whatever_happens(flowbound, standin, kinesis, kinesis_port
     lake, calm = tmp_path / "lake", tmp_path / "calm"
     feeder = Feeder(kinesis, stream, lines, seed)
     settings = options(stream, lake, header, stream)
-    workers = [Worker(flowbound, tmp_path, name, kinesis.url, (standin,), *settings) for name in ("one", "two")]
+    workers = [new_worker(name, *settings) for name in ("one", "two")]
     for worker in workers:
         worker.start()
     done = []
@@ -189,7 +44,7 @@ def test_exactly_once_whatever_happens(flowbound, standin, kinesis, kinesis_port
             time.sleep(0.1)
         worker = dice.choice(workers)
         action = dice.choice(["split", "merge", "kill", "stop", "replace", "nothing"])
-        done.append(f"{action} {worker.name}-{worker.starts}")
+        done.append(f"{action} {worker.name}")
         if action == "split" and len(kinesis.open_shards(stream)) < 8:
             kinesis.split(stream, dice)
         elif action == "merge" and len(kinesis.open_shards(stream)) > 2:
@@ -209,8 +64,7 @@ def test_exactly_once_whatever_happens(flowbound, standin, kinesis, kinesis_port
     assert len(put) == feeder.at > 0
 
     def told():
-        logs = "\n".join(path.read_text() for path in sorted(tmp_path.glob("*.log")))
-        return f"seed {seed}: {len(rows(lake))} of {len(put)} rows after {done}\n{logs}"
+        return f"seed {seed}: {len(rows(lake))} of {len(put)} rows after {done}\n{logs(tmp_path)}"
 
     until(lambda: len(rows(lake)) >= len(put), 60, told)
     for worker in workers:
@@ -218,7 +72,7 @@ def test_exactly_once_whatever_happens(flowbound, standin, kinesis, kinesis_port
     assert rows(lake) == put, told()
     # an undisturbed worker says the same
     settings = options(stream, calm, header, f"{stream}-calm", "--local-state", tmp_path / "leases.json")
-    follow_to_the_end(Worker(flowbound, tmp_path, "calm", kinesis.url, (standin,), *settings), calm, len(put))
+    follow_to_the_end(new_worker("calm", *settings), calm, len(put))
     assert rows(calm) == put
     assert alerts(calm) and alerts(lake) == alerts(calm), told()
 
@@ -229,12 +83,12 @@ def test_the_containers_know_the_format(log):
     assert log[0] in " ".join(text.split())
 
 
-def test_metrics_and_readiness(flowbound, standin, kinesis, log, tmp_path):
+def test_metrics_and_readiness(new_worker, kinesis, log, tmp_path):
     header, lines = log
     stream = kinesis.create(f"metrics-{os.getpid()}", 1)
     port = free_port()
     settings = options(stream, tmp_path / "lake", header, stream, "--listen", f"127.0.0.1:{port}")
-    worker = Worker(flowbound, tmp_path, "one", kinesis.url, (standin,), *settings).start()
+    worker = new_worker("one", *settings).start()
 
     def get(path):
         try:
@@ -247,7 +101,7 @@ def test_metrics_and_readiness(flowbound, standin, kinesis, log, tmp_path):
 
     until(lambda: get("/readyz")[0] == 200, 30, worker.log.read_text)
     kinesis.put(stream, random.Random(1), [envelope(lines[:50]), b"\x00 no flow log", envelope(lines[50:70])])
-    rows_line = 'flowbound_rows_total{{shard="shardId-000000000000"}} 70'
+    rows_line = 'flowbound_rows_total{shard="shardId-000000000000"} 70'
     until(lambda: rows_line in get("/metrics")[1].splitlines(), 30, lambda: get("/metrics")[1])
     text = get("/metrics")[1]
     assert 'flowbound_quarantined_lines_total{reason="not_text"} 1' in text, text
@@ -257,22 +111,25 @@ def test_metrics_and_readiness(flowbound, standin, kinesis, log, tmp_path):
     assert len(list((tmp_path / "lake" / "quarantine").iterdir())) == 1
 
 
-def test_faults_of_every_service(flowbound, standin, s3, kinesis, kinesis_port, log, tmp_path):
+def test_faults_of_every_service(new_worker, standin, s3, kinesis, kinesis_port, log, tmp_path):
     """Answers are lost, late, cut and refused, by all three services; the lake is in S3."""
     header, lines = log
     stream = kinesis.create(f"faults-{os.getpid()}", 2)
     feeder = Feeder(kinesis, stream, lines, 5)
     feeder.feed(40)
-    faults = {"lost": 0.02, "unsent": 0.02, "error": 0.02, "slow": 0.02, "conflict": 0.02, "stall": 0.02}
+    faults = {"lost": 0.02, "unsent": 0.02, "error": 0.02, "slow": 0.02, "conflict": 0.1, "stall": 0.02}
     with FaultProxy(standin, faults, seed=5) as aws, FaultProxy(kinesis_port, faults, seed=6) as streams:
         settings = options(stream, "s3://lake/of/faults", header, stream, "--s3-path-style")
         url = f"http://127.0.0.1:{streams.port}"
-        workers = [Worker(flowbound, tmp_path, name, url, (aws.port,), *settings) for name in ("one", "two")]
+        workers = [new_worker(name, *settings, url=url, port=aws.port) for name in ("one", "two")]
         for worker in workers:
             worker.start()
-        for _ in range(10):
-            feeder.feed(4)
-            time.sleep(0.5)
+
+        def all_happened():
+            feeder.feed(2)
+            return {request.fault for request in aws.requests + streams.requests} > set(faults)
+
+        until(all_happened, 90, lambda: logs(tmp_path))
         put = expected(kinesis, stream, header)
         lake = tmp_path / "lake"
 
@@ -281,19 +138,15 @@ def test_faults_of_every_service(flowbound, standin, s3, kinesis, kinesis_port, 
                 worker.alive()
             return len(rows(s3.download("s3://lake/of/faults", lake))) >= len(put)
 
-        def told():
-            return "\n".join(path.read_text() for path in sorted(tmp_path.glob("*.log")))
-
-        until(complete, 90, told)
+        until(complete, 90, lambda: logs(tmp_path))
         for worker in workers:
             worker.end()
-        assert {request.fault for request in aws.requests + streams.requests} > set(faults)
     assert rows(s3.download("s3://lake/of/faults", lake)) == put
     left = lakes.leftovers(s3.keys("s3://lake/of/faults"), "of/faults")
     assert not [key for key in left if "/staging/" in key], left
 
 
-def test_a_stream_and_a_replay_say_the_same(flowbound, program, standin, kinesis, log, generated, tmp_path):
+def test_a_stream_and_a_replay_say_the_same(new_worker, program, kinesis, log, tmp_path):
     """The same records from Kinesis, by enhanced fan-out, and from files."""
     header, lines = log
     stream = kinesis.create(f"same-{os.getpid()}", 2)
@@ -305,8 +158,7 @@ def test_a_stream_and_a_replay_say_the_same(flowbound, program, standin, kinesis
     program.run("replay", tmp_path / "all.log", "--map", lakes.MAP, "--out", tmp_path / "replay")
     state = ("--local-state", tmp_path / "leases.json", "--efo", consumer["ConsumerARN"])
     settings = options(stream, tmp_path / "stream", header, stream, *state)
-    worker = Worker(flowbound, tmp_path, "one", kinesis.url, (standin,), *settings)
-    follow_to_the_end(worker, tmp_path / "stream", len(lines))
+    follow_to_the_end(new_worker("one", *settings), tmp_path / "stream", len(lines))
     with duckdb.connect() as db:
         def read(lake, columns):
             files = f"read_parquet('{tmp_path}/{lake}/flows/**/*.parquet', hive_partitioning = true)"
@@ -335,7 +187,7 @@ def test_a_stream_and_a_replay_say_the_same(flowbound, program, standin, kinesis
         ({"--listen": "127.0.0.1:{taken}"}, ["cannot listen on 127.0.0.1:", "in use"]),
     ],
 )
-def test_what_cannot_be_done_is_said(flowbound, standin, kinesis, log, tmp_path, change, words):
+def test_what_cannot_be_done_is_said(new_worker, standin, kinesis, log, tmp_path, change, words):
     stream = "mistakes"
     if stream not in kinesis.client.list_streams()["StreamNames"]:
         kinesis.create(stream, 1)
@@ -345,7 +197,7 @@ def test_what_cannot_be_done_is_said(flowbound, standin, kinesis, log, tmp_path,
             given[given.index(option) + 1] = value
         else:
             given += [option, value.format(taken=standin)]
-    worker = Worker(flowbound, tmp_path, "one", kinesis.url, (standin,), *given).start()
+    worker = new_worker("one", *given).start()
     assert worker.process.wait(30) in (1, 2)
     text = worker.log.read_text()
     for word in words:

@@ -57,7 +57,8 @@ pub struct Timing {
     pub looks_per_rebalance: u32,
     /// Between two signs of life. 5 s (the library: 30 s).
     pub beat: Duration,
-    /// A worker without sign of life for so long gets no leases. 60 s.
+    /// A worker without sign of life for so long gets no leases. 60 s at least, as Java workers give one every 30 s
+    /// whatever the failover time is.
     pub worker_expiry: Duration,
     /// How long a worker may drain before it hands over. 30 s; the leader waits the failover time longer.
     pub hand_over: Duration,
@@ -78,7 +79,7 @@ impl Timing {
             look: failover / 4,
             looks_per_rebalance: 3,
             beat: failover / 2,
-            worker_expiry: failover * 6,
+            worker_expiry: (failover * 6).max(Duration::from_secs(60)),
             hand_over: failover * 3,
             audit: failover * 12,
             clean_up: failover * 30,
@@ -94,6 +95,12 @@ impl Timing {
     /// How long after a renewal was sent this worker may rely on it: a little less than another would wait.
     pub(super) fn reliance(&self) -> Duration {
         self.failover.saturating_sub(Self::epsilon(self.failover))
+    }
+
+    /// How long a worker may take to find a lease that it was given, and renew it. The library's leader looks at
+    /// leases once in this time, and its workers for what they were given twice.
+    pub(super) fn take_up(&self) -> Duration {
+        self.failover * 2
     }
 
     /// How long one access to the table may take before it is tried again.
@@ -116,6 +123,13 @@ impl Default for Timing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn java_workers_live_between_two_signs_of_life() {
+        let (short, long) =
+            (Timing::with_failover(Duration::from_secs(2)), Timing::with_failover(Duration::from_secs(20)));
+        assert_eq!((short.worker_expiry.as_secs(), long.worker_expiry.as_secs()), (60, 120));
+    }
 
     #[test]
     fn defaults_are_the_client_librarys() {

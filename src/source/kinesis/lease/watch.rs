@@ -4,6 +4,11 @@
 //! the failover time, a lock when its version was for the lock's duration, a worker when its sign of life was. "Seen
 //! unchanged" means from the answer of one look to the question of another, so an observer that stood still in
 //! between, or waited long for an answer, finds nobody dead for it.
+//!
+//! A lease that was given to a worker is its own only when that has renewed it, and for that it must find it first.
+//! Java workers look for new leases once in the failover time, and renew them up to a third of it later; so the first
+//! renewal may take twice the failover time. Otherwise a lease would be taken away from a worker that is about to
+//! begin, and the worker be thought dead.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -35,6 +40,16 @@ fn note<V: PartialEq>(seen: Option<Seen<V>>, value: V, now: Instant) -> Seen<V> 
     seen.filter(|seen| seen.value == value).unwrap_or(Seen { value, since: now })
 }
 
+/// The life of a lease.
+#[derive(Debug)]
+struct Pulse {
+    counter: Seen<u64>,
+    /// Who works on the shard, or is to begin.
+    owner: Option<String>,
+    /// The owner was seen to renew the lease, or had it when it was seen for the first time.
+    taken_up: bool,
+}
+
 #[derive(Debug, Clone)]
 struct Sign {
     beat: Seen<u64>,
@@ -47,7 +62,7 @@ struct Sign {
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    counters: HashMap<String, Seen<u64>>,
+    pulses: HashMap<String, Pulse>,
     /// Hand-overs by shard: from, to.
     hand_overs: HashMap<String, Seen<(String, Option<String>)>>,
     signs: BTreeMap<String, Sign>,
@@ -58,11 +73,16 @@ pub(super) struct Watch {
 impl Watch {
     /// Takes a look into account.
     pub(super) fn observe(&mut self, look: &Look, timing: &Timing) {
-        let mut before = std::mem::take(&mut self.counters);
+        let mut before = std::mem::take(&mut self.pulses);
         let mut before_over = std::mem::take(&mut self.hand_overs);
         for lease in &look.leases {
             let shard = &lease.shard;
-            self.counters.insert(shard.clone(), note(before.remove(shard), lease.counter, look.answered));
+            let (old, owner) = (before.remove(shard), lease.actual_owner());
+            let taken_up = old.as_ref().is_none_or(|old| {
+                old.owner.as_deref() == owner && (old.taken_up || old.counter.value != lease.counter)
+            });
+            let counter = note(old.map(|old| old.counter), lease.counter, look.answered);
+            self.pulses.insert(shard.clone(), Pulse { counter, owner: owner.map(str::to_owned), taken_up });
             if let Some(from) = lease.checkpoint_owner.clone() {
                 let hand_over = note(before_over.remove(shard), (from, lease.owner.clone()), look.answered);
                 self.hand_overs.insert(shard.clone(), hand_over);
@@ -87,10 +107,12 @@ impl Watch {
         }
     }
 
-    /// Whether the lease has an owner and did not change for the failover time.
+    /// Whether the lease has an owner and did not change for the failover time, or for longer while the owner has yet
+    /// to find it.
     pub(super) fn is_expired(&self, lease: &Lease, look: &Look, timing: &Timing) -> bool {
-        let unchanged = self.counters.get(&lease.shard).filter(|seen| seen.value == lease.counter);
-        lease.owner.is_some() && unchanged.is_some_and(|seen| look.asked >= seen.since + timing.failover)
+        let pulse = self.pulses.get(&lease.shard).filter(|pulse| pulse.counter.value == lease.counter);
+        let limit = |pulse: &Pulse| if pulse.taken_up { timing.failover } else { timing.take_up() };
+        lease.owner.is_some() && pulse.is_some_and(|pulse| look.asked >= pulse.counter.since + limit(pulse))
     }
 
     /// Whether a hand-over takes longer than a worker may drain, so that something is wrong with it.
@@ -178,6 +200,11 @@ mod tests {
         Lease { owner: Some("w".to_owned()), counter, ..Lease::new(&shard, Checkpoint::TrimHorizon) }
     }
 
+    /// The lease of a shard that goes over from one worker to another.
+    fn handed_over(counter: u64, from: Option<&str>, to: Option<&str>) -> Lease {
+        Lease { owner: to.map(str::to_owned), checkpoint_owner: from.map(str::to_owned), ..lease(counter) }
+    }
+
     struct Observer {
         watch: Watch,
         began: Instant,
@@ -191,20 +218,24 @@ mod tests {
 
         /// Looks at second `asked`, has the answer at second `answered`.
         fn look(&mut self, asked: u64, answered: u64, counter: u64, beats: &[(&str, u64)]) -> Look {
-            let at = |second| self.began + Duration::from_secs(second);
             let workers = beats.iter().map(|(worker, beat)| WorkerBeat { worker: (*worker).to_owned(), beat: *beat });
-            let look = Look {
-                leases: vec![lease(counter)],
-                workers: workers.collect(),
-                asked: at(asked),
-                answered: at(answered),
-            };
+            self.see(asked, answered, lease(counter), workers.collect())
+        }
+
+        fn see(&mut self, asked: u64, answered: u64, lease: Lease, workers: Vec<WorkerBeat>) -> Look {
+            let at = |second| self.began + Duration::from_secs(second);
+            let look = Look { leases: vec![lease], workers, asked: at(asked), answered: at(answered) };
             self.watch.observe(&look, &self.timing);
             look
         }
 
         fn expired(&mut self, asked: u64, answered: u64, counter: u64) -> bool {
             let look = self.look(asked, answered, counter, &[]);
+            look.leases.iter().all(|lease| self.watch.is_expired(lease, &look, &self.timing))
+        }
+
+        fn expired_at(&mut self, second: u64, lease: Lease) -> bool {
+            let look = self.see(second, second, lease, vec![]);
             look.leases.iter().all(|lease| self.watch.is_expired(lease, &look, &self.timing))
         }
 
@@ -223,6 +254,29 @@ mod tests {
         assert!(!observer.expired(32, 32, 6), "renewed");
         assert!(!observer.expired(100, 100, 7), "renewed while the observer slept");
         assert!(observer.expired(110, 110, 7));
+    }
+
+    #[test]
+    fn a_worker_that_was_given_a_lease_has_time_to_find_it() {
+        let mut observer = Observer::new();
+        let (w, java) = (Some("w"), Some("java"));
+        // to nobody, to Java, which finds it, and stops
+        assert!(!observer.expired_at(0, handed_over(1, None, None)));
+        assert!(!observer.expired_at(1, handed_over(2, None, java)));
+        assert!(!observer.expired_at(14, handed_over(2, None, java)), "found after 10 s, renewed 3.3 s later");
+        assert!(!observer.expired_at(15, handed_over(3, None, java)));
+        assert!(!observer.expired_at(24, handed_over(3, None, java)));
+        assert!(observer.expired_at(25, handed_over(3, None, java)));
+        // by hand-over, during which the one that had it goes on, and must
+        assert!(!observer.expired_at(30, handed_over(4, None, w)));
+        assert!(!observer.expired_at(31, handed_over(5, None, w)));
+        assert!(!observer.expired_at(32, handed_over(5, w, java)));
+        assert!(!observer.expired_at(40, handed_over(5, w, java)));
+        assert!(observer.expired_at(41, handed_over(5, w, java)));
+        assert!(!observer.expired_at(42, handed_over(6, w, java)));
+        assert!(!observer.expired_at(43, handed_over(7, None, java)));
+        assert!(!observer.expired_at(62, handed_over(7, None, java)));
+        assert!(observer.expired_at(63, handed_over(7, None, java)), "it never took it up");
     }
 
     #[test]
