@@ -147,7 +147,7 @@ pub(super) fn run(args: &StreamArgs) -> Result<Exit, Failure> {
 }
 
 async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: StreamOptions) -> Result<Exit, Failure> {
-    let aws = args.aws.config().await;
+    let run = Run { args, aws: args.aws.config().await, boundary, options };
     match Place::parse(&args.out)? {
         Place::Folder(folder) => {
             let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", folder.display()));
@@ -155,95 +155,89 @@ async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: Str
             let Some(_lock) = store.lock_shared().map_err(unwritable)? else {
                 return Err(Failure::failed(crate::lake::LakeError::Locked(folder.display().to_string())));
             };
-            with_store(args, &aws, boundary, options, store).await
+            run.into_lake(store).await
         }
         Place::S3(uri) => {
-            let store = S3Store::new(args.aws.s3(&aws, Handle::current()), &uri);
+            let store = S3Store::new(args.aws.s3(&run.aws, Handle::current()), &uri);
             store.check().map_err(|error| Failure::failed(format!("cannot write the lake {uri}: {error}")))?;
-            with_store(args, &aws, boundary, options, store).await
+            run.into_lake(store).await
         }
     }
 }
 
-async fn with_store<S: Store + 'static>(
-    args: &StreamArgs,
-    aws: &SdkConfig,
+struct Run<'r> {
+    args: &'r StreamArgs,
+    aws: SdkConfig,
     boundary: Option<Arc<Boundary>>,
     options: StreamOptions,
-    store: S,
-) -> Result<Exit, Failure> {
-    match &args.local_state {
-        Some(file) => {
+}
+
+impl Run<'_> {
+    async fn into_lake(self, store: impl Store + 'static) -> Result<Exit, Failure> {
+        if let Some(file) = &self.args.local_state {
             let table = FileTable::open(file).map_err(Failure::failed)?;
-            with_table(args, aws, boundary, options, store, table).await
+            return self.with_leases(store, table).await;
         }
-        None => {
-            let client = aws_sdk_dynamodb::Client::new(aws);
-            let name = args.name.clone().unwrap_or_else(|| format!("flowbound-{}", args.stream));
-            let table = DynamoTable::open(client, &name).await.map_err(Failure::failed)?;
-            with_table(args, aws, boundary, options, store, table).await
-        }
+        let name = self.args.name.clone().unwrap_or_else(|| format!("flowbound-{}", self.args.stream));
+        let client = aws_sdk_dynamodb::Client::new(&self.aws);
+        let table = DynamoTable::open(client, &name).await.map_err(Failure::failed)?;
+        self.with_leases(store, table).await
     }
-}
 
-async fn with_table<S: Store + 'static, T: LeaseTable + 'static>(
-    args: &StreamArgs,
-    aws: &SdkConfig,
-    boundary: Option<Arc<Boundary>>,
-    options: StreamOptions,
-    store: S,
-    table: T,
-) -> Result<Exit, Failure> {
-    // before anything is owned: a signal while the start is under way is one, too
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
-    let metrics = Arc::new(Metrics::default());
-    let ready = Arc::new(Readiness::default());
-    if let Some(address) = args.listen {
-        let cannot = |error| Failure::failed(format!("cannot listen on {address}: {error}"));
-        let bound = listen(address, metrics.clone(), ready.clone()).await.map_err(cannot)?;
-        tracing::info!(address = bound.to_string(), "listening");
-    }
-    let client = aws_sdk_kinesis::Client::new(aws);
-    let shards = StreamShards::new(client.clone(), args.stream.clone());
-    let coordination = CoordinatorOptions {
-        worker: args.worker(),
-        start: match args.start {
-            StartAt::Latest => InitialPosition::Latest,
-            StartAt::Time(_) => InitialPosition::AtTimestamp,
-            _ => InitialPosition::TrimHorizon,
-        },
-        timing: Timing::with_failover(seconds("failover", args.failover)?),
-    };
-    let (leases, events) =
-        Coordinator::start(Arc::new(table), Arc::new(shards.clone()), coordination).await.map_err(Failure::failed)?;
-    let streams = KinesisStream::new(client, shards, args.efo.clone());
-    let stream = Stream::new(StreamParts {
-        store: Arc::new(store),
-        boundary,
-        stream: args.stream.clone(),
-        streams,
-        leases,
-        events,
-        options,
-        metrics,
-        ready,
-    });
-    let (told, again) = tokio::sync::oneshot::channel();
-    let stop = async move {
-        // the first signal; the second one ends what waits below
-        let _ended = again.await;
-        tracing::info!("committing what was read; again to end at once");
-    };
-    let at_once = async move {
-        signalled(&mut terminate, &mut interrupt).await;
-        // nobody waits when the stream ended by itself
-        let _ended = told.send(());
-        signalled(&mut terminate, &mut interrupt).await;
-    };
-    tokio::select! {
-        done = stream.run(stop) => done.map_err(Failure::failed).map(|()| Exit::Done),
-        () = at_once => Err(Failure::failed("ended at once: what was not committed is read again, nothing is lost or doubled")),
+    async fn with_leases(self, store: impl Store + 'static, table: impl LeaseTable) -> Result<Exit, Failure> {
+        let Self { args, aws, boundary, options } = self;
+        // before anything is owned: a signal while the start is under way is one, too
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+        let metrics = Arc::new(Metrics::default());
+        let ready = Arc::new(Readiness::default());
+        if let Some(address) = args.listen {
+            let cannot = |error| Failure::failed(format!("cannot listen on {address}: {error}"));
+            let bound = listen(address, metrics.clone(), ready.clone()).await.map_err(cannot)?;
+            tracing::info!(address = bound.to_string(), "listening");
+        }
+        let client = aws_sdk_kinesis::Client::new(&aws);
+        let shards = StreamShards::new(client.clone(), args.stream.clone());
+        let coordination = CoordinatorOptions {
+            worker: args.worker(),
+            start: match args.start {
+                StartAt::Latest => InitialPosition::Latest,
+                StartAt::Time(_) => InitialPosition::AtTimestamp,
+                _ => InitialPosition::TrimHorizon,
+            },
+            timing: Timing::with_failover(seconds("failover", args.failover)?),
+        };
+        let (leases, events) = Coordinator::start(Arc::new(table), Arc::new(shards.clone()), coordination)
+            .await
+            .map_err(Failure::failed)?;
+        let streams = KinesisStream::new(client, shards, args.efo.clone());
+        let stream = Stream::new(StreamParts {
+            store: Arc::new(store),
+            boundary,
+            stream: args.stream.clone(),
+            streams,
+            leases,
+            events,
+            options,
+            metrics,
+            ready,
+        });
+        let (told, again) = tokio::sync::oneshot::channel();
+        let stop = async move {
+            // the first signal; the second one ends what waits below
+            let _ended = again.await;
+            tracing::info!("committing what was read; again to end at once");
+        };
+        let at_once = async move {
+            signalled(&mut terminate, &mut interrupt).await;
+            // nobody waits when the stream ended by itself
+            let _ended = told.send(());
+            signalled(&mut terminate, &mut interrupt).await;
+        };
+        tokio::select! {
+            done = stream.run(stop) => done.map_err(Failure::failed).map(|()| Exit::Done),
+            () = at_once => Err(Failure::failed("ended at once: what was not committed is read again, nothing is lost or doubled")),
+        }
     }
 }
 

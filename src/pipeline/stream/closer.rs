@@ -21,31 +21,41 @@ const ALERTS: &str = "alerts";
 
 /// Merges what is new.
 pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Result<(), LakeError> {
+    let store = &*context.store;
     let mut tried = None;
     loop {
-        let chain = Chain::open_head(&*context.store, &chain_name(&context.stream, ALERTS)).await?;
+        let chain = Chain::open_head(store, &chain_name(&context.stream, ALERTS)).await?;
         let number = chain.next_number();
         match round(context, chain).await {
             Ok(()) => return Ok(()),
-            // another closer was faster, and took the files away that this one read; there may be more since
-            Err(error) if tried.replace(number) != Some(number) => {
+            Err(error) if tried.replace(number) == Some(number) => return Err(error),
+            // another closer was faster, and took the files away that this one read; or a commit is not published yet,
+            // and perhaps never will be by the worker that made it
+            Err(error) => {
                 tracing::debug!(error = error.to_string(), "windows not closed; looked at again");
+                for name in shard_chains(context).await? {
+                    Chain::open_head(store, &name).await?;
+                }
             }
-            Err(error) => return Err(error),
         }
     }
+}
+
+/// The chains of this stream's shards.
+async fn shard_chains<S: Store, K: Streams>(context: &Context<S, K>) -> Result<Vec<String>, LakeError> {
+    // every shard of Kinesis is called so; and another stream's name may begin as this one's
+    let shards = chain_name(&context.stream, "shardId-");
+    let mut names = context.store.folders(COMMITS).await.map_err(io_error("list", COMMITS))?;
+    names.retain(|name| name.starts_with(&shards));
+    Ok(names)
 }
 
 async fn round<S: Store, K: Streams>(context: &Context<S, K>, mut chain: Chain<'_, S>) -> Result<(), LakeError> {
     let store = &*context.store;
     let mut closing = chain.head().and_then(|head| head.closing.clone()).unwrap_or_default();
     let known = closing.seen.clone();
-    // every shard of Kinesis is called so; and another stream's name may begin as this one's
-    let shards = chain_name(&context.stream, "shardId-");
-    for name in store.folders(COMMITS).await.map_err(io_error("list", COMMITS))? {
-        if name.starts_with(&shards) {
-            closing.seen.entry(name).or_default();
-        }
+    for name in shard_chains(context).await? {
+        closing.seen.entry(name).or_default();
     }
     let mut fresh: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, seen) in &mut closing.seen {

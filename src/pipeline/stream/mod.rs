@@ -243,7 +243,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         let change = match outcome {
             Outcome::Drained => LeaseChange::Released,
             Outcome::Lost => LeaseChange::Lost,
-            Outcome::Ended(_) | Outcome::Gone => LeaseChange::Finished,
+            Outcome::Ended(_) => LeaseChange::Finished,
         };
         self.followed.remove(&shard);
         self.context.metrics.lease(&shard, change, self.followed.len());
@@ -341,7 +341,6 @@ async fn keep_following<S: Store, K: Streams>(
     };
     let children = match &outcome {
         Outcome::Ended(children) => children.clone(),
-        Outcome::Gone => Vec::new(),
         Outcome::Drained | Outcome::Lost => return outcome,
     };
     let mut pauses = Pauses::default();

@@ -5,7 +5,6 @@
 //! nothing more; and this one, should it stall, finds out in the same way.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -30,8 +29,6 @@ pub(super) enum Outcome {
     Ended(Vec<ChildShard>),
     /// Another worker has it. What was not committed is its work now.
     Lost,
-    /// It is past the stream's retention.
-    Gone,
 }
 
 /// Why the following of a shard stopped. It is tried again: nothing is lost.
@@ -88,7 +85,7 @@ pub(super) async fn follow<S: Store, K: Streams>(
                     Wish::Stop => return Ok(Outcome::Lost),
                 }
             }
-            () = sleep_until(due.unwrap_or_else(far_away)), if due.is_some() => {
+            () = reached(due) => {
                 if follower.commit(false).await? == Committed::Lost {
                     return Ok(Outcome::Lost);
                 }
@@ -102,11 +99,11 @@ pub(super) async fn follow<S: Store, K: Streams>(
                     continue;
                 }
                 // nothing more of it will ever come, and the chain says so: its children need not wait
-                Err(ReadError::Gone(_)) => {
-                    return Ok(match follower.commit(true).await? {
-                        Committed::Lost => Outcome::Lost,
-                        Committed::Done => Outcome::Gone,
-                    });
+                Err(error @ ReadError::Gone { .. }) => {
+                    tracing::warn!(shard, error = error.to_string(), "records may be missing; read on in what follows");
+                    context.metrics.data_gap(shard);
+                    let ReadError::Gone { children, .. } = error else { continue };
+                    return follower.end(children).await;
                 }
                 page => page?,
             },
@@ -117,10 +114,7 @@ pub(super) async fn follow<S: Store, K: Streams>(
         let full = follower.record(&page)?;
         drop(room);
         if let Some(children) = page.end {
-            return Ok(match follower.commit(true).await? {
-                Committed::Lost => Outcome::Lost,
-                Committed::Done => Outcome::Ended(children),
-            });
+            return follower.end(children).await;
         }
         if full && follower.commit(false).await? == Committed::Lost {
             return Ok(Outcome::Lost);
@@ -134,8 +128,12 @@ fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX) - 1000
 }
 
-fn far_away() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
+/// Waits for a time; for ever, if there is none.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Where to begin: after the lake's last record; where it has none, at the lease's checkpoint, of which another
@@ -229,6 +227,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         let mut failed = Ok(());
         let mut lines = 0;
         let mut quarantined = 0;
+        let mut spent = Vec::new();
         let mut reject = |rejected: &[(i64, &[u8], &ParseError)]| {
             let mut text = Vec::new();
             for (line, raw, error) in rejected {
@@ -241,11 +240,16 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         let summary = self.decoder.decode(&record.data, after, &mut |piece| {
             if failed.is_ok() {
                 failed = match piece {
-                    Piece::Lines(chunk) => recorder.record(&source, &chunk, &mut reject).map(|rows| lines += rows),
+                    Piece::Lines(chunk) => {
+                        let recorded = recorder.record(&source, &chunk, &mut reject);
+                        spent.push(chunk.bytes);
+                        recorded.map(|rows| lines += rows)
+                    }
                     Piece::Rejected { line, raw, error } => reject(&[(line, &raw, &error)]),
                 };
             }
         });
+        spent.into_iter().for_each(|buffer| self.decoder.recycle(buffer));
         failed?;
         span.records += 1;
         span.lines += lines + quarantined;
@@ -260,7 +264,13 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
     }
 
     /// Commits what was read and moves the checkpoint. The last commit of a shard is made even of nothing.
+    ///
+    /// A worker that stood still, and has lost the lease by its own clock, does not even try: whoever has it now would
+    /// be thrown out for nothing.
     async fn commit(&mut self, closed: bool) -> Result<Committed, ShardError> {
+        if !self.context.leases.holds(self.shard) {
+            return Ok(Committed::Lost);
+        }
         let open = match self.unit.take() {
             Some(open) => open,
             None if closed => self.begin()?,
@@ -302,6 +312,13 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
                 Ok(Committed::Done)
             }
         }
+    }
+
+    async fn end(mut self, children: Vec<ChildShard>) -> Result<Outcome, ShardError> {
+        Ok(match self.commit(true).await? {
+            Committed::Lost => Outcome::Lost,
+            Committed::Done => Outcome::Ended(children),
+        })
     }
 
     async fn drain(mut self) -> Result<Outcome, ShardError> {

@@ -142,8 +142,13 @@ impl Streams for KinesisStream {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The shard is not there (any more).
-    #[error("shard {0} is not in the stream any more: its records are past the stream's retention")]
-    Gone(String),
+    #[error("shard {shard} is not in the stream any more: its records are past the stream's retention")]
+    Gone {
+        /// Its id.
+        shard: String,
+        /// The shards that follow it.
+        children: Vec<ChildShard>,
+    },
     /// The stream does not know the position.
     #[error(
         "shard {shard} does not know the position where the lake is ({detail}); was the stream deleted and made anew?"

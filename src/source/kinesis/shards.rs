@@ -102,7 +102,9 @@ impl StreamShards {
     /// that was deleted, or a consumer that is not registered, answers the same.
     pub(super) async fn not_found(&self, shard: &str, detail: String) -> ReadError {
         match self.all().await {
-            Ok(shards) if shards.iter().all(|there| there.id != shard) => ReadError::Gone(shard.to_owned()),
+            Ok(shards) if shards.iter().all(|there| there.id != shard) => {
+                ReadError::Gone { shard: shard.to_owned(), children: following(shard, shards) }
+            }
             Ok(_) => ReadError::Failed { shard: shard.to_owned(), detail },
             Err(error) => error,
         }
@@ -110,7 +112,10 @@ impl StreamShards {
 
     /// The shards that follow this one.
     pub async fn children_of(&self, parent: &str) -> Result<Vec<ChildShard>, ReadError> {
-        let shards = self.all().await?;
-        Ok(shards.into_iter().filter(|shard| shard.parents.iter().any(|id| id == parent)).collect())
+        Ok(following(parent, self.all().await?))
     }
+}
+
+fn following(parent: &str, shards: Vec<ShardInfo>) -> Vec<ChildShard> {
+    shards.into_iter().filter(|shard| shard.parents.iter().any(|id| id == parent)).collect()
 }

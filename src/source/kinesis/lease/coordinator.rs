@@ -107,6 +107,7 @@ impl CoordinatorHandle {
     }
 
     /// The shards that this worker may work on now.
+    #[cfg(test)]
     pub fn owned(&self) -> Vec<String> {
         self.0.holdings.owned()
     }

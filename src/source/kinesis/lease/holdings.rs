@@ -82,6 +82,7 @@ impl Holdings {
         locked(&self.held).get(shard).is_some_and(|held| held.working && now < held.until)
     }
 
+    #[cfg(test)]
     pub(super) fn owned(&self) -> Vec<String> {
         let now = Instant::now();
         let held = locked(&self.held);
