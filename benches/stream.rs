@@ -22,7 +22,7 @@ use flowbound::record::LogFormat;
 use flowbound::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, InitialPosition, MemoryTable, ShardList, Timing,
 };
-use flowbound::source::kinesis::{Page, ReadError, Record, ShardInfo, ShardReader, StartAt, Streams};
+use flowbound::source::kinesis::{Page, ReadError, Record, ShardInfo, ShardReader, StartAt, StreamInfo, Streams};
 use flowbound::telemetry::{Metrics, Readiness};
 use tokio::sync::Semaphore;
 
@@ -117,7 +117,12 @@ async fn follow(prepared: Prepared, boundary: Arc<Boundary>, format: Arc<LogForm
     let stream = Stream::new(StreamParts {
         store: Arc::new(LocalStore::create(lake).unwrap()),
         boundary: Some(boundary),
-        stream: "bench".to_owned(),
+        stream: StreamInfo {
+            name: "bench".to_owned(),
+            arn: "arn:aws:kinesis:us-east-1:123456789012:stream/bench".to_owned(),
+            created: 0,
+            retention: Duration::from_secs(86_400),
+        },
         streams: prepared,
         leases,
         events,

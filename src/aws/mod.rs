@@ -3,6 +3,8 @@
 
 pub mod backoff;
 pub mod blocking;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod s3;
 
 use std::time::Duration;

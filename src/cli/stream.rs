@@ -19,7 +19,7 @@ use crate::lake::{FileLimits, LocalStore, S3Store, Store};
 use crate::pipeline::{Stream, StreamOptions, StreamParts};
 use crate::record::LogFormat;
 use crate::source::kinesis::lease::{
-    Coordinator, CoordinatorOptions, DynamoTable, FileTable, InitialPosition, LeaseTable, Timing,
+    Coordinator, CoordinatorOptions, DynamoTable, FileTable, InitialPosition, LeaseError, LeaseTable, Timing, Work,
 };
 use crate::source::kinesis::{KinesisStream, StartAt, StreamShards};
 use crate::telemetry::{Metrics, Readiness, listen};
@@ -45,7 +45,7 @@ pub(super) struct StreamArgs {
     #[arg(long, env = "FLOWBOUND_GROUP_FORMATS", value_name = "GROUP=FIELDS", value_delimiter = ';')]
     group_formats: Vec<String>,
     /// Name of the application: workers of one name share one stream, and their lease table has it
-    /// [default: flowbound- and the stream's name]
+    /// [default: flowbound-, the stream's name and a tag; a stream that is made anew has another tag]
     #[arg(long, env = "FLOWBOUND_NAME", value_name = "APP")]
     name: Option<String>,
     /// Where a shard that nobody has read begins: trim-horizon, latest, or a time
@@ -147,11 +147,21 @@ pub(super) fn run(args: &StreamArgs) -> Result<Exit, Failure> {
 }
 
 async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: StreamOptions) -> Result<Exit, Failure> {
-    let run = Run { args, aws: args.aws.config().await, boundary, options };
+    let aws = args.aws.config().await;
+    let client = aws_sdk_kinesis::Client::new(&aws);
+    // before anything is made for a stream that is not there
+    let shards = StreamShards::of(client.clone(), &args.stream).await.map_err(Failure::failed)?;
+    let consumers = format!("{}/consumer/", shards.stream().arn);
+    if let Some(consumer) = args.efo.as_ref().filter(|consumer| !consumer.starts_with(&consumers)) {
+        return Err(Failure::usage(format!("--efo {consumer}: the stream's consumers begin with {consumers}")));
+    }
+    let run = Run { args, aws, client, shards, boundary, options };
     match Place::parse(&args.out)? {
         Place::Folder(folder) => {
             let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", folder.display()));
-            let store = LocalStore::create(&folder).map_err(unwritable)?;
+            std::fs::create_dir_all(&folder).map_err(unwritable)?;
+            // leases name the lake, so it has one name
+            let store = LocalStore::create(&folder.canonicalize().map_err(unwritable)?).map_err(unwritable)?;
             let Some(_lock) = store.lock_shared().map_err(unwritable)? else {
                 return Err(Failure::failed(crate::lake::LakeError::Locked(folder.display().to_string())));
             };
@@ -168,24 +178,31 @@ async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: Str
 struct Run<'r> {
     args: &'r StreamArgs,
     aws: SdkConfig,
+    client: aws_sdk_kinesis::Client,
+    shards: StreamShards,
     boundary: Option<Arc<Boundary>>,
     options: StreamOptions,
 }
 
 impl Run<'_> {
     async fn into_lake(self, store: impl Store + 'static) -> Result<Exit, Failure> {
+        let work = Work { stream: self.shards.stream().id(), lake: store.place().to_owned() };
+        let unfit = |error| match error {
+            LeaseError::OtherWork { .. } => Failure::usage(error),
+            error => Failure::failed(error),
+        };
         if let Some(file) = &self.args.local_state {
-            let table = FileTable::open(file).map_err(Failure::failed)?;
+            let table = FileTable::open(file, &work).map_err(unfit)?;
             return self.with_leases(store, table).await;
         }
-        let name = self.args.name.clone().unwrap_or_else(|| format!("flowbound-{}", self.args.stream));
+        let name = self.args.name.clone().unwrap_or_else(|| format!("flowbound-{}", work.stream));
         let client = aws_sdk_dynamodb::Client::new(&self.aws);
-        let table = DynamoTable::open(client, &name).await.map_err(Failure::failed)?;
+        let table = DynamoTable::open(client, &name, &work).await.map_err(unfit)?;
         self.with_leases(store, table).await
     }
 
     async fn with_leases(self, store: impl Store + 'static, table: impl LeaseTable) -> Result<Exit, Failure> {
-        let Self { args, aws, boundary, options } = self;
+        let Self { args, client, shards, boundary, options, .. } = self;
         // before anything is owned: a signal while the start is under way is one, too
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
@@ -196,8 +213,6 @@ impl Run<'_> {
             let bound = listen(address, metrics.clone(), ready.clone()).await.map_err(cannot)?;
             tracing::info!(address = bound.to_string(), "listening");
         }
-        let client = aws_sdk_kinesis::Client::new(&aws);
-        let shards = StreamShards::new(client.clone(), args.stream.clone());
         let coordination = CoordinatorOptions {
             worker: args.worker(),
             start: match args.start {
@@ -210,11 +225,12 @@ impl Run<'_> {
         let (leases, events) = Coordinator::start(Arc::new(table), Arc::new(shards.clone()), coordination)
             .await
             .map_err(Failure::failed)?;
+        let followed = shards.stream().clone();
         let streams = KinesisStream::new(client, shards, args.efo.clone());
         let stream = Stream::new(StreamParts {
             store: Arc::new(store),
             boundary,
-            stream: args.stream.clone(),
+            stream: followed,
             streams,
             leases,
             events,

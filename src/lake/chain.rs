@@ -25,16 +25,21 @@ use std::io;
 
 use super::commit::{Commit, CommitKind, FileEntry, ObjectEntry, ShardSpan};
 use super::error::{LakeError, io_error};
+use super::side_by_side::side_by_side;
 use super::store::Store;
 
 /// The folder with a folder of commits for each chain.
 pub const COMMITS: &str = "_flowbound/commits";
 /// The folder with a folder of staged files for each chain.
-pub(super) const STAGING: &str = "_flowbound/staging";
+pub const STAGING: &str = "_flowbound/staging";
 /// The chain of all replays into a lake.
 pub const REPLAY: &str = "replay";
-/// The chain of all compactions of a lake.
-pub const COMPACT: &str = "compact";
+/// The chain of all compactions of a lake. What it writes is called after it and sorts behind every other file, as S3
+/// lists them: a listing of many pages that finds an old file gone comes to what took its place.
+pub const COMPACT: &str = "~compact";
+
+/// What is wrong with a chain that has a gap.
+const MISSING: &str = "it is missing, but later commits are there; nothing below _flowbound may be taken away";
 
 /// Who else may write to a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +123,21 @@ impl<'s, S: Store> Chain<'s, S> {
                 head = Some(commit);
             }
         }
-        if let Some(head) = head {
-            self.commits = BTreeMap::from([(head.number, head)]);
+        match head {
+            Some(head) => self.commits = BTreeMap::from([(head.number, head)]),
+            None if self.next_number() == 1 => self.must_be_new().await?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// A chain that has lost its first commit must not be taken for a new one: all that it holds would come again.
+    async fn must_be_new(&self) -> Result<(), LakeError> {
+        let folder = format!("{COMMITS}/{}", self.name);
+        let listed = self.store.list(&folder).await.map_err(io_error("list", &folder))?;
+        // the first may have come just now
+        if listed.iter().any(|path| path.ends_with(".json")) && self.read_commit(1).await?.is_none() {
+            return Err(LakeError::Damaged { path: self.path(1), detail: MISSING.to_owned() });
         }
         Ok(())
     }
@@ -169,7 +187,7 @@ impl<'s, S: Store> Chain<'s, S> {
     }
 
     /// Clears the staging of numbers that the chain has passed.
-    pub(super) async fn clear_passed(&self) -> Result<(), LakeError> {
+    pub async fn clear_passed(&self) -> Result<(), LakeError> {
         let root = self.staging_root();
         let passed = self.number_staging(self.next_number());
         let mut last = String::new();
@@ -185,20 +203,24 @@ impl<'s, S: Store> Chain<'s, S> {
 
     async fn read(store: &'s S, name: &str) -> Result<Self, LakeError> {
         let folder = format!("{COMMITS}/{name}");
-        let mut commits = BTreeMap::new();
-        for path in store.list(&folder).await.map_err(io_error("list", &folder))? {
-            if !path.ends_with(".json") {
-                // half a commit that a crash left: it never happened
-                store.delete(&path).await.map_err(io_error("delete", &path))?;
-                continue;
-            }
-            let Some(bytes) = store.read(&path).await.map_err(io_error("read", &path))? else { continue };
-            let commit = Commit::from_json(&path, &bytes)?;
-            commits.insert(commit.number, commit);
+        let listed = store.list(&folder).await.map_err(io_error("list", &folder))?;
+        let (paths, half): (Vec<_>, Vec<_>) = listed.into_iter().partition(|path| path.ends_with(".json"));
+        // halves of commits that a crash left: they never happened
+        for path in half {
+            store.delete(&path).await.map_err(io_error("delete", &path))?;
         }
+        let read = side_by_side(&paths, |path| {
+            let path = path.clone();
+            async move {
+                let bytes = store.read(&path).await.map_err(io_error("read", &path))?;
+                bytes.map(|bytes| Commit::from_json(&path, &bytes)).transpose()
+            }
+        });
+        let read = read.await?.into_iter().flatten();
+        let commits: BTreeMap<u64, Commit> = read.map(|commit| (commit.number, commit)).collect();
         if let Some((gap, _)) = (1..).zip(commits.keys()).find(|(place, number)| place != *number) {
             let path = format!("{folder}/{gap:010}.json");
-            return Err(LakeError::Damaged { path, detail: "it is missing, but later commits are there".to_owned() });
+            return Err(LakeError::Damaged { path, detail: MISSING.to_owned() });
         }
         Ok(Self { commits, whole: true, ..Self::new(store, name) })
     }
@@ -308,9 +330,11 @@ impl<'s, S: Store> Chain<'s, S> {
             commit.files.iter().map(|FileEntry { staged, path, .. }| (staged.as_str(), path.as_str())).collect();
         let name = format!("the files of commit {}", commit.number);
         self.store.publish(&files).await.map_err(io_error("publish", &name))?;
-        for path in &commit.removes {
-            self.store.delete(path).await.map_err(io_error("delete", path))?;
-        }
+        side_by_side(&commit.removes, |path| {
+            let path = path.clone();
+            async move { self.store.delete(&path).await.map_err(io_error("delete", &path)) }
+        })
+        .await?;
         let staging = self.number_staging(commit.number);
         self.store.delete_all(&staging).await.map_err(io_error("delete", &staging))
     }

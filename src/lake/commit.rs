@@ -1,6 +1,6 @@
 //! A commit: what one unit of work added to the lake, in one small file that is created or not, never half.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +81,7 @@ pub struct ShardPosition {
 /// The records of a shard that a commit holds: those after `start`, up to `end`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardSpan {
-    /// Name of the stream.
+    /// ARN of the stream.
     pub stream: String,
     /// Id of the shard.
     pub shard: String,
@@ -136,8 +136,14 @@ pub struct FileEntry {
 pub struct Closing {
     /// Number of the last commit of each chain whose state is merged.
     pub seen: BTreeMap<String, u64>,
+    /// Chains of shards that ended, of which all is merged.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ended: BTreeSet<String>,
     /// Files with the merged state, by the folder of their day.
     pub merged: BTreeMap<String, Vec<String>>,
+    /// Folders of days of which a file is lost: nothing is made of the others before it is back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost: BTreeSet<String>,
 }
 
 /// One link of the chain.

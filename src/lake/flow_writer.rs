@@ -59,10 +59,26 @@ struct OpenHour {
     used: u64,
 }
 
+/// A file that goes when nobody needs it any more.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn shown(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
 struct Overflow {
-    path: PathBuf,
+    path: Scratch,
     file: FlowFile<File>,
     hours: BTreeSet<Hour>,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // of a unit that failed, too: a lake in S3 keeps its scratch where nobody else clears it
+        let _best_effort = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Writes rows of `flows` for one worker and one unit of work.
@@ -94,6 +110,11 @@ impl<'s, S: Store> FlowWriter<'s, S> {
             files: 0,
             rows: 0,
         }
+    }
+
+    /// Files that are being written.
+    pub fn open_files(&self) -> usize {
+        self.open.len() + usize::from(self.overflow.is_some())
     }
 
     /// Adds rows. Their map, if any, is the same in every call: its names go by their numbers.
@@ -223,15 +244,16 @@ impl<'s, S: Store> FlowWriter<'s, S> {
         let Some(overflow) = &mut self.overflow else { return Ok(()) };
         overflow.hours.extend(homeless.iter().map(|(_, hour)| *hour));
         let which: Vec<u32> = homeless.iter().map(|(row, _)| *row).collect();
-        overflow.file.push(rows, &which).map_err(parquet_error(&overflow.path.display().to_string()))
+        overflow.file.push(rows, &which).map_err(parquet_error(&overflow.path.shown()))
     }
 
-    fn scratch_file(&mut self) -> Result<(PathBuf, FlowFile<File>), LakeError> {
+    fn scratch_file(&mut self) -> Result<(Scratch, FlowFile<File>), LakeError> {
         let folder = format!("{}/overflow", self.folder);
         self.files += 1;
         let path = self.store.scratch(&folder).map_err(io_error("create", &folder))?.join(self.files.to_string());
-        let shown = path.display().to_string();
-        let file = File::create(&path).map_err(io_error("create", &shown))?;
+        let path = Scratch(path);
+        let shown = path.shown();
+        let file = File::create(&path.0).map_err(io_error("create", &shown))?;
         // read once and deleted: compressing it would cost more than it saves
         let properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).build();
         Ok((path, FlowFile::new(file, &properties).map_err(parquet_error(&shown))?))
@@ -241,14 +263,14 @@ impl<'s, S: Store> FlowWriter<'s, S> {
     pub fn finish(mut self) -> Result<(Vec<Staged>, Conserved), LakeError> {
         self.close_all()?;
         if let Some(Overflow { path, file, hours }) = self.overflow.take() {
-            file.finish().map_err(parquet_error(&path.display().to_string()))?;
+            file.finish().map_err(parquet_error(&path.shown()))?;
             self.scatter(&path, &hours.into_iter().collect::<Vec<_>>())?;
         }
         Ok((self.done, self.written))
     }
 
     /// Divides an overflow file, whose rows are of these hours, until each hour has its file.
-    fn scatter(&mut self, path: &PathBuf, hours: &[Hour]) -> Result<(), LakeError> {
+    fn scatter(&mut self, path: &Scratch, hours: &[Hour]) -> Result<(), LakeError> {
         if hours.len() <= MAX_OPEN {
             let part_of = |hour| hours.binary_search(&hour).ok();
             route(path, part_of, hours.len(), |part, batch| self.append_hour(hours[part], batch))?;
@@ -260,31 +282,31 @@ impl<'s, S: Store> FlowWriter<'s, S> {
             let part_of = |hour| hours.binary_search(&hour).ok().map(|rank| rank / part_hours);
             route(path, part_of, parts.len(), |part, batch| {
                 let (path, file) = &mut files[part];
-                file.append(batch).map_err(parquet_error(&path.display().to_string()))
+                file.append(batch).map_err(parquet_error(&path.shown()))
             })?;
             // all are closed before the first is divided: no more than MAX_OPEN are ever open
             let mut closed = Vec::with_capacity(files.len());
             for (path, file) in files {
-                file.finish().map_err(parquet_error(&path.display().to_string()))?;
+                file.finish().map_err(parquet_error(&path.shown()))?;
                 closed.push(path);
             }
-            for (path, hours) in closed.iter().zip(parts) {
-                self.scatter(path, hours)?;
+            for (path, hours) in closed.into_iter().zip(parts) {
+                self.scatter(&path, hours)?;
             }
         }
-        std::fs::remove_file(path).map_err(io_error("delete", &path.display().to_string()))
+        Ok(())
     }
 }
 
 /// Reads a scratch file and hands each part its rows.
 fn route(
-    path: &PathBuf,
+    path: &Scratch,
     part_of: impl Fn(Hour) -> Option<usize>,
     parts: usize,
     mut write: impl FnMut(usize, &RecordBatch) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
-    let shown = path.display().to_string();
-    let file = File::open(path).map_err(io_error("read", &shown))?;
+    let shown = path.shown();
+    let file = File::open(&path.0).map_err(io_error("read", &shown))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
         .map_err(parquet_error(&shown))?;

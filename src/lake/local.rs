@@ -12,7 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use super::store::{StagedFile, Store, StoredFile};
+
+/// Work on the CPU, or on local files, which may have to wait for a disk: other tasks of this thread go on elsewhere
+/// meanwhile, where there is another thread.
+pub fn in_place<R>(work: impl FnOnce() -> R) -> R {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
 
 /// A folder as a [`Store`].
 #[derive(Debug)]
@@ -38,6 +49,52 @@ impl LocalStore {
 
     fn at(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+
+    /// Writes a file beside its name and links it there, unless the name is taken.
+    fn link(&self, path: &str, bytes: &[u8]) -> io::Result<bool> {
+        let target = self.at(path);
+        make_parent(&target)?;
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        // in containers every process may have the same number
+        let unique = fastrand::u64(..);
+        let temporary = target.with_extension(format!("{}-{number}-{unique:016x}.tmp", std::process::id()));
+        self.sync_staged()?;
+        let linked = write_synced(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, &target));
+        absent_is_fine(fs::remove_file(&temporary))?;
+        match linked {
+            Ok(()) => sync_folders(self.folders_of(&target)).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Syncs the folders of everything that was staged so far, for this commit or another.
+    fn sync_staged(&self) -> io::Result<()> {
+        let unsynced = || self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        let folders = std::mem::take(&mut *unsynced());
+        sync_folders(folders.iter().cloned()).inspect_err(|_| unsynced().extend(folders))
+    }
+
+    fn rename_all(&self, files: &[(&str, &str)]) -> io::Result<()> {
+        let mut changed = BTreeSet::new();
+        for (staged, path) in files {
+            let (staged, target) = (self.at(staged), self.at(path));
+            make_parent(&target)?;
+            match fs::rename(&staged, &target) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => {}
+                renamed => renamed?,
+            }
+            changed.extend(self.folders_of(&target));
+        }
+        // each folder once, however many files it got
+        sync_folders(changed)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let path = self.at(path);
+        absent_is_fine(fs::remove_file(&path))?;
+        path.parent().map_or(Ok(()), |folder| absent_is_fine(sync_folders([folder.to_owned()])))
     }
 
     /// The folders above a path, up to the lake: a new folder is a name in its parent.
@@ -103,20 +160,7 @@ impl Store for LocalStore {
     }
 
     async fn create(&self, path: &str, bytes: &[u8]) -> io::Result<bool> {
-        let target = self.at(path);
-        make_parent(&target)?;
-        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        // in containers every process may have the same number
-        let unique = fastrand::u64(..);
-        let temporary = target.with_extension(format!("{}-{number}-{unique:016x}.tmp", std::process::id()));
-        sync_folders(std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)))?;
-        let linked = write_synced(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, &target));
-        absent_is_fine(fs::remove_file(&temporary))?;
-        match linked {
-            Ok(()) => sync_folders(self.folders_of(&target)).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
-        }
+        in_place(|| self.link(path, bytes))
     }
 
     async fn list(&self, folder: &str) -> io::Result<Vec<String>> {
@@ -171,28 +215,15 @@ impl Store for LocalStore {
     }
 
     async fn publish(&self, files: &[(&str, &str)]) -> io::Result<()> {
-        let mut changed = BTreeSet::new();
-        for (staged, path) in files {
-            let (staged, target) = (self.at(staged), self.at(path));
-            make_parent(&target)?;
-            match fs::rename(&staged, &target) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => {}
-                renamed => renamed?,
-            }
-            changed.extend(self.folders_of(&target));
-        }
-        // each folder once, however many files it got
-        sync_folders(changed)
+        in_place(|| self.rename_all(files))
     }
 
     async fn delete(&self, path: &str) -> io::Result<()> {
-        let path = self.at(path);
-        absent_is_fine(fs::remove_file(&path))?;
-        path.parent().map_or(Ok(()), |folder| absent_is_fine(sync_folders([folder.to_owned()])))
+        in_place(|| self.remove(path))
     }
 
     async fn delete_all(&self, folder: &str) -> io::Result<()> {
-        absent_is_fine(fs::remove_dir_all(self.at(folder)))
+        in_place(|| absent_is_fine(fs::remove_dir_all(self.at(folder))))
     }
 
     fn open(&self, path: &str) -> io::Result<Box<dyn BufRead + Send>> {
@@ -206,8 +237,10 @@ impl Store for LocalStore {
     fn stage(&self, path: &str) -> io::Result<Box<dyn StagedFile>> {
         let path = self.at(path);
         make_parent(&path)?;
+        let file = BufWriter::with_capacity(1 << 18, File::create(&path)?);
+        // not before it is there: another commit may sync the folders that are noted at any time
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(self.folders_of(&path));
-        Ok(Box::new(LocalFile { file: BufWriter::with_capacity(1 << 18, File::create(path)?), length: 0 }))
+        Ok(Box::new(LocalFile { file, length: 0 }))
     }
 
     fn scratch(&self, path: &str) -> io::Result<PathBuf> {

@@ -8,7 +8,7 @@ use std::task::Poll;
 const AT_A_TIME: usize = 32;
 
 /// Awaits a future for each item, a number of them side by side; what they gave, in the order of the items.
-pub(super) async fn side_by_side<T, F, R, E>(items: &[T], start: impl Fn(&T) -> F) -> Result<Vec<R>, E>
+pub(crate) async fn side_by_side<T, F, R, E>(items: &[T], start: impl Fn(&T) -> F) -> Result<Vec<R>, E>
 where
     F: Future<Output = Result<R, E>>,
 {

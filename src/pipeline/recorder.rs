@@ -121,6 +121,11 @@ impl<'u, S: Store> Recorder<'u, S> {
         Ok(())
     }
 
+    /// Files of `flows` that are being written.
+    pub(super) fn open_files(&self) -> usize {
+        self.flows.open_files()
+    }
+
     /// Closes every file.
     ///
     /// # Errors

@@ -14,11 +14,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::Metrics;
 
 /// Time that a client may take for its request: nobody shall hold connections open for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Time that a connection may be open, whatever it is for. Prometheus opens another one.
+const CONNECTION: Duration = Duration::from_secs(300);
 
 /// Whether the program does what it should, for load balancers and orchestrators.
 #[derive(Debug, Default)]
@@ -62,7 +65,7 @@ pub async fn listen(address: SocketAddr, metrics: Arc<Metrics>, ready: Arc<Readi
                 let mut server = hyper::server::conn::http1::Builder::new();
                 server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
                 // a client that goes away is no concern of ours
-                let _gone = server.serve_connection(TokioIo::new(stream), answer).await;
+                let _gone = timeout(CONNECTION, server.serve_connection(TokioIo::new(stream), answer)).await;
             });
         }
     });

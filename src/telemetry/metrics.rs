@@ -1,6 +1,9 @@
 //! What is counted while a stream is followed, as Prometheus reads it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -16,6 +19,13 @@ type Level = Gauge<i64, AtomicI64>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Shard {
     shard: String,
+}
+
+/// Of one shard, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShardReason {
+    shard: String,
+    reason: &'static str,
 }
 
 /// Of one reason.
@@ -34,6 +44,16 @@ struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Detector {
     detector: &'static str,
+}
+
+/// A shard answers at least every few seconds, with records or without. After this time without an answer its lag grows.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// What a shard answered last.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    behind: i64,
+    at: Instant,
 }
 
 /// What happened to a lease.
@@ -66,13 +86,18 @@ pub struct Metrics {
     registry: Registry,
     records: Family<Shard, Count>,
     bytes: Family<Shard, Count>,
+    answers: Mutex<HashMap<String, Answer>>,
     lag: Family<Shard, Level>,
+    uncommitted: Family<Shard, Level>,
+    open_files: Family<Shard, Level>,
+    retries: Family<ShardReason, Count>,
     rows: Family<Shard, Count>,
     commits: Family<Shard, Count>,
     quarantined: Family<Reason, Count>,
     control_messages: Count,
     out_of_range: Count,
-    conflicts: Count,
+    conflicts: Family<Shard, Count>,
+    close_failures: Count,
     failures: Family<Shard, Count>,
     data_gaps: Family<Shard, Count>,
     leases: Family<Event, Count>,
@@ -87,13 +112,18 @@ impl Default for Metrics {
             registry: Registry::with_prefix("flowbound"),
             records: Family::default(),
             bytes: Family::default(),
+            answers: Mutex::default(),
             lag: Family::default(),
+            uncommitted: Family::default(),
+            open_files: Family::default(),
+            retries: Family::default(),
             rows: Family::default(),
             commits: Family::default(),
             quarantined: Family::default(),
             control_messages: Count::default(),
             out_of_range: Count::default(),
-            conflicts: Count::default(),
+            conflicts: Family::default(),
+            close_failures: Count::default(),
             failures: Family::default(),
             data_gaps: Family::default(),
             leases: Family::default(),
@@ -109,6 +139,10 @@ impl Default for Metrics {
             "How far the reading is behind the end of the shard",
             metrics.lag.clone(),
         );
+        let uncommitted = "Kinesis records that are read and not yet committed";
+        registry.register("uncommitted_records", uncommitted, metrics.uncommitted.clone());
+        registry.register("open_files", "Files of flows that are being written", metrics.open_files.clone());
+        registry.register("read_retries", "Times a shard had to be asked again, by reason", metrics.retries.clone());
         registry.register("rows", "Rows committed to the table flows", metrics.rows.clone());
         registry.register("commits", "Commits to the lake", metrics.commits.clone());
         registry.register("quarantined_lines", "Lines that are no records", metrics.quarantined.clone());
@@ -116,6 +150,8 @@ impl Default for Metrics {
         registry.register("control_messages", skipped, metrics.control_messages.clone());
         let foreign = "Records of KPL aggregates that belong to another shard, which are skipped";
         registry.register("out_of_range_records", foreign, metrics.out_of_range.clone());
+        let close_failures = "Times that windows, or those of one day, could not be closed";
+        registry.register("close_failures", close_failures, metrics.close_failures.clone());
         let conflicts = "Commits that another worker made first";
         registry.register("commit_conflicts", conflicts, metrics.conflicts.clone());
         registry.register(
@@ -157,19 +193,41 @@ impl Metrics {
 
     /// How far the reading is behind the end of a shard, in milliseconds.
     pub fn lag(&self, shard: &str, millis: i64) {
-        self.lag.get_or_create(&Shard { shard: shard.to_owned() }).set(millis);
+        self.answers().insert(shard.to_owned(), Answer { behind: millis, at: Instant::now() });
+    }
+
+    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<String, Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many records are read and not yet committed, and in so many files.
+    pub fn uncommitted(&self, shard: &str, records: u64, open_files: usize) {
+        let shard = Shard { shard: shard.to_owned() };
+        self.uncommitted.get_or_create(&shard).set(i64::try_from(records).unwrap_or(i64::MAX));
+        self.open_files.get_or_create(&shard).set(i64::try_from(open_files).unwrap_or(i64::MAX));
+    }
+
+    /// A shard has to be asked again.
+    pub fn retried(&self, shard: &str, reason: &'static str) {
+        self.retries.get_or_create(&ShardReason { shard: shard.to_owned(), reason }).inc();
     }
 
     /// A commit with so many rows.
     pub fn commit(&self, shard: &str, rows: u64) {
+        self.uncommitted(shard, 0, 0);
         let shard = Shard { shard: shard.to_owned() };
         self.commits.get_or_create(&shard).inc();
         self.rows.get_or_create(&shard).inc_by(rows);
     }
 
     /// Another worker committed first.
-    pub fn conflict(&self) {
-        self.conflicts.inc();
+    pub fn conflict(&self, shard: &str) {
+        self.conflicts.get_or_create(&Shard { shard: shard.to_owned() }).inc();
+    }
+
+    /// Windows could not be closed.
+    pub fn close_failure(&self) {
+        self.close_failures.inc();
     }
 
     /// A shard could not be followed; it is tried again.
@@ -188,7 +246,11 @@ impl Metrics {
         self.owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
         if change != LeaseChange::Acquired {
             // a shard that another worker follows has no lag here
-            self.lag.remove(&Shard { shard: shard.to_owned() });
+            self.answers().remove(shard);
+            let shard = Shard { shard: shard.to_owned() };
+            self.lag.remove(&shard);
+            self.uncommitted.remove(&shard);
+            self.open_files.remove(&shard);
         }
     }
 
@@ -204,6 +266,12 @@ impl Metrics {
 
     /// Everything, in OpenMetrics text.
     pub fn render(&self) -> String {
+        for (shard, answer) in &*self.answers() {
+            let silence = Some(answer.at.elapsed()).filter(|silence| *silence > SILENT).unwrap_or_default();
+            let silence = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+            let lag = answer.behind.saturating_add(silence);
+            self.lag.get_or_create(&Shard { shard: shard.clone() }).set(lag);
+        }
         let mut text = String::new();
         // writing to a String does not fail
         let _infallible = encode(&mut text, &self.registry);
@@ -220,12 +288,17 @@ mod tests {
         let metrics = Metrics::default();
         metrics.record("shardId-000000000000", 100);
         metrics.lag("shardId-000000000000", 7);
+        metrics.uncommitted("shardId-000000000000", 1, 2);
+        metrics.retried("shardId-000000000000", "throttled");
         metrics.lease("shardId-000000000001", LeaseChange::Acquired, 1);
         let text = metrics.render();
         for line in [
             "flowbound_kinesis_records_total{shard=\"shardId-000000000000\"} 1",
             "flowbound_read_bytes_total{shard=\"shardId-000000000000\"} 100",
             "flowbound_lag_milliseconds{shard=\"shardId-000000000000\"} 7",
+            "flowbound_uncommitted_records{shard=\"shardId-000000000000\"} 1",
+            "flowbound_open_files{shard=\"shardId-000000000000\"} 2",
+            "flowbound_read_retries_total{shard=\"shardId-000000000000\",reason=\"throttled\"} 1",
             "flowbound_lease_events_total{event=\"acquired\"} 1",
             "flowbound_shards_owned 1",
         ] {
@@ -233,6 +306,18 @@ mod tests {
         }
         assert!(text.ends_with("# EOF\n"));
         metrics.lease("shardId-000000000000", LeaseChange::Lost, 0);
-        assert!(!metrics.render().contains("flowbound_lag_milliseconds{"), "who has it has its lag");
+        let text = metrics.render();
+        assert!(!text.contains("flowbound_lag_milliseconds{"), "who has it has its lag:\n{text}");
+        assert!(!text.contains("flowbound_uncommitted_records{"), "{text}");
+    }
+
+    #[test]
+    fn the_lag_of_a_silent_shard_grows() {
+        let metrics = Metrics::default();
+        let before = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        metrics.answers().insert("shardId-1".to_owned(), Answer { behind: 5, at: before });
+        let text = metrics.render();
+        let lag = text.lines().find_map(|line| line.strip_prefix("flowbound_lag_milliseconds{shard=\"shardId-1\"} "));
+        assert!(lag.unwrap().parse::<i64>().unwrap() >= 60_005, "{text}");
     }
 }

@@ -27,6 +27,14 @@ class Kinesis:
         self.wait(stream)
         return stream
 
+    def delete(self, stream):
+        """Until it is gone."""
+        self.client.delete_stream(StreamName=stream)
+        end = time.monotonic() + 30
+        while stream in self.client.list_streams()["StreamNames"]:
+            assert time.monotonic() < end, f"{stream} does not go"
+            time.sleep(0.05)
+
     def wait(self, stream):
         """Until a split or merge is done."""
         end = time.monotonic() + 30

@@ -8,6 +8,7 @@ with its own probability:
     error     500, without effect
     slow      503 SlowDown (S3) or a throttle of the service, without effect
     conflict  409, without effect; only for writes on a condition
+    expired   the iterator is too old, without effect; only for GetRecords of Kinesis
     truncate  the answer breaks off in the middle of its body, headers whole
     stall     the answer comes late
 
@@ -22,6 +23,14 @@ from dataclasses import dataclass, field
 
 #: Bytes of a request's or an answer's head at most.
 HEAD = 1 << 18
+
+#: Faults that are an answer: S3's status and code, and the code of services that speak JSON.
+REFUSALS = {
+    "error": (500, "InternalError", "InternalFailure"),
+    "slow": (503, "SlowDown", "ProvisionedThroughputExceededException"),
+    "conflict": (409, "ConditionalRequestConflict", "TransactionConflictException"),
+    "expired": (400, "InvalidRequest", "ExpiredIteratorException"),
+}
 
 
 @dataclass
@@ -89,6 +98,8 @@ class FaultProxy:
             if self._dice.random() < probability:
                 if fault == "conflict" and "if-none-match" not in request.headers:
                     continue
+                if fault == "expired" and not request.headers.get("x-amz-target", "").endswith(".GetRecords"):
+                    continue
                 return fault
         return None
 
@@ -113,7 +124,7 @@ class FaultProxy:
         body = await read_body(reader, headers)
         if request.fault == "unsent":
             return False
-        if request.fault in ("error", "slow", "conflict"):
+        if request.fault in REFUSALS:
             request.status, answer = refusal(request)
             writer.write(answer)
             await writer.drain()
@@ -192,11 +203,7 @@ async def read_body(reader, headers, until_end=False):
 
 def refusal(request):
     """(Status, whole answer) of a request that is refused without effect, in the service's own form."""
-    status, s3_code, json_code = {
-        "error": (500, "InternalError", "InternalFailure"),
-        "slow": (503, "SlowDown", "ProvisionedThroughputExceededException"),
-        "conflict": (409, "ConditionalRequestConflict", "TransactionConflictException"),
-    }[request.fault]
+    status, s3_code, json_code = REFUSALS[request.fault]
     if "x-amz-target" in request.headers:
         status = 500 if request.fault == "error" else 400
         kind, body = "application/x-amz-json-1.1", f'{{"__type": "{json_code}", "message": "by the proxy"}}'

@@ -1,5 +1,7 @@
 """Workers of a stream, and what the lake that they write must hold."""
 
+import contextlib
+import resource
 import signal
 from pathlib import Path
 
@@ -30,7 +32,9 @@ class Worker:
         self.log = self.folder / f"{self.name}.log"
         with self.log.open("wb") as log:
             command = [*self.command, "--worker", self.name]
-            self.process = self.processes.start(command, env=self.environment, stdout=log, stderr=log)
+            # writing past a limit of file size is to fail, not to kill
+            pipes = {"stdout": log, "stderr": log, "restore_signals": False}
+            self.process = self.processes.start(command, env=self.environment, **pipes)
         return self
 
     def signal(self, number):
@@ -46,6 +50,15 @@ class Worker:
 
     def alive(self):
         assert self.process.poll() is None, self.log.read_text()
+
+
+@contextlib.contextmanager
+def full_disk(worker, limit=50_000):
+    """No file of this worker's can become longer."""
+    before = resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (limit, before[1]))
+    yield
+    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, before)
 
 
 def options(stream, lake, header, name, *more, failover=2):

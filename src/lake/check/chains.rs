@@ -160,8 +160,9 @@ fn counts(chain: &ChainView, commit: &Commit, ledger: &Ledger<'_>, found: &mut V
 fn parents(snapshot: &Snapshot, chain: &ChainView, found: &mut Vec<Finding>) {
     let spans = || chain.commits.values().filter_map(|commit| Some((commit.number, commit.shard.as_ref()?)));
     let Some((number, span)) = spans().find(|(_, span)| span.records > 0) else { return };
+    let Some(stream) = chain.name.strip_suffix(span.shard.as_str()) else { return };
     for parent in &span.parents {
-        let Some(parent) = snapshot.chains.get(&format!("{}.{parent}", span.stream)) else { continue };
+        let Some(parent) = snapshot.chains.get(&format!("{stream}{parent}")) else { continue };
         let ended = parent.commits.values().filter_map(|commit| commit.shard.as_ref()).any(|span| span.closed);
         // one that was only looked at says nothing of its shard
         if !ended && parent.commits.values().any(|commit| commit.shard.is_some()) {

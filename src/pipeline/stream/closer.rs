@@ -6,12 +6,13 @@
 //! all shards have said, nothing is merged twice, and a closer that is too late finds its number taken.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
+use super::Context;
 use super::shard::chain_name;
-use super::{Context, on_cpu};
 use crate::lake::{
-    AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, LakeError, Origin, StateEntry, StateReader,
-    StateWriter, Store, Unit, io_error, writer_properties,
+    AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, FileEntry, LakeError, Origin, STAGING, StateEntry,
+    StateReader, StateWriter, Store, Unit, in_place, io_error, side_by_side, writer_properties,
 };
 use crate::pipeline::close::{folder, gather, revise, state_files};
 use crate::source::kinesis::Streams;
@@ -22,64 +23,123 @@ const ALERTS: &str = "alerts";
 /// Merges what is new.
 pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Result<(), LakeError> {
     let store = &*context.store;
+    let alerts = chain_name(&context.stream.id(), ALERTS);
     let mut tried = None;
     loop {
-        let chain = Chain::open_head(store, &chain_name(&context.stream, ALERTS)).await?;
+        let chain = Chain::open_head(store, &alerts).await?;
         let number = chain.next_number();
-        match round(context, chain).await {
-            Ok(()) => return Ok(()),
-            Err(error) if tried.replace(number) == Some(number) => return Err(error),
-            // another closer was faster, and took the files away that this one read; or a commit is not published yet,
-            // and perhaps never will be by the worker that made it
+        let again = tried == Some(number);
+        let unpublished = match round(context, chain, again).await {
+            Ok(unpublished) if unpublished.is_empty() || tried.is_some() => return Ok(()),
+            Ok(unpublished) => unpublished,
+            Err(error) if again => return Err(error),
+            // another closer was faster, and took the files away that this one read; or one is lost
             Err(error) => {
                 tracing::debug!(error = error.to_string(), "windows not closed; looked at again");
-                for name in shard_chains(context).await? {
-                    Chain::open_head(store, &name).await?;
-                }
+                // what those staged who were too late, or died over it
+                Chain::open_head(store, &alerts).await?.clear_passed().await?;
+                shard_chains(context).await?
             }
+        };
+        // perhaps the worker that made a commit never publishes it
+        for name in unpublished {
+            Chain::open_head(store, &name).await?;
         }
+        tried = Some(number);
     }
 }
 
 /// The chains of this stream's shards.
 async fn shard_chains<S: Store, K: Streams>(context: &Context<S, K>) -> Result<Vec<String>, LakeError> {
-    // every shard of Kinesis is called so; and another stream's name may begin as this one's
-    let shards = chain_name(&context.stream, "shardId-");
+    // every shard of Kinesis is called so
+    let shards = chain_name(&context.stream.id(), "shardId-");
     let mut names = context.store.folders(COMMITS).await.map_err(io_error("list", COMMITS))?;
     names.retain(|name| name.starts_with(&shards));
     Ok(names)
 }
 
-async fn round<S: Store, K: Streams>(context: &Context<S, K>, mut chain: Chain<'_, S>) -> Result<(), LakeError> {
+/// Something that was in the lake is not there any more, or is not what was written.
+fn is_lost(error: &LakeError) -> bool {
+    match error {
+        LakeError::Damaged { .. } => true,
+        LakeError::Io { source, .. } => source.kind() == ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// Merges what is new of every chain, as far as it is published; the names of chains of which something is not. What is
+/// not there may be another closer's by now: only when that is looked after (`mended`) is it lost.
+///
+/// A commit is published when nothing of it is staged any more. Before, whoever opens its chain next would publish its
+/// files again, and what was merged here and taken away would be there for ever.
+async fn round<S: Store, K: Streams>(
+    context: &Context<S, K>,
+    mut chain: Chain<'_, S>,
+    mended: bool,
+) -> Result<Vec<String>, LakeError> {
     let store = &*context.store;
     let mut closing = chain.head().and_then(|head| head.closing.clone()).unwrap_or_default();
-    let known = closing.seen.clone();
+    let known = closing.clone();
     for name in shard_chains(context).await? {
         closing.seen.entry(name).or_default();
     }
     let mut fresh: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, seen) in &mut closing.seen {
-        for commit in Chain::read_from(store, name, *seen + 1).await? {
-            *seen = commit.number;
+    let open: Vec<_> = closing.seen.iter().filter(|(name, _)| !closing.ended.contains(*name)).collect();
+    let open: Vec<(String, u64)> = open.into_iter().map(|(name, seen)| (name.clone(), seen + 1)).collect();
+    let read = side_by_side(&open, |(name, next)| {
+        let (name, next) = (name.clone(), *next);
+        async move { Chain::read_from(store, &name, next).await }
+    });
+    let read = read.await?;
+    // listed after that: what was staged before its commit, and is not now, is published
+    let staged = store.list(STAGING).await.map_err(io_error("list", STAGING))?;
+    let is_staged = |file: &FileEntry| staged.binary_search(&file.staged).is_ok();
+    let mut unpublished = Vec::new();
+    for ((name, _), commits) in open.iter().zip(read) {
+        for commit in commits {
+            if commit.files.iter().any(is_staged) {
+                unpublished.push(name.clone());
+                break;
+            }
+            closing.seen.insert(name.clone(), commit.number);
+            if commit.shard.as_ref().is_some_and(|span| span.closed) {
+                closing.ended.insert(name.clone());
+            }
             for path in state_files(&commit) {
                 fresh.entry(folder(path).to_owned()).or_default().push(path.to_owned());
             }
         }
     }
-    if closing.seen == known && chain.next_number() > 1 {
-        return Ok(());
+    for day in std::mem::take(&mut closing.lost) {
+        fresh.entry(day).or_default();
+    }
+    if closing.seen == known.seen && fresh.is_empty() && chain.next_number() > 1 {
+        return Ok(unpublished);
     }
     let mut unit = Unit::begin(&chain, store)?;
     let mut commit = Commit::new(chain.next_number(), CommitKind::Close, context.map.clone(), &Conserved::default());
-    let (staged, told) = on_cpu(|| {
+    let (staged, told) = in_place(|| {
         let properties = writer_properties(&Origin::of(context.map.as_ref()));
         let mut alerts = AlertWriter::new(store, unit.staging.clone(), properties);
         let mut state = StateWriter::new(store, format!("{}/state", unit.staging));
         let mut told = Vec::new();
         for (day, files) in fresh {
             let files: Vec<String> = closing.merged.remove(&day).unwrap_or_default().into_iter().chain(files).collect();
-            commit.removes.extend_from_slice(&files);
-            let mut keys = StateReader::open(store, files, &format!("{}/merge", unit.staging))?;
+            let mut keys = match StateReader::open(store, files.clone(), &format!("{}/merge", unit.staging)) {
+                Ok(keys) => keys,
+                // one day shall not hold the others back
+                Err(error) if mended && is_lost(&error) => {
+                    if !known.lost.contains(&day) {
+                        tracing::error!(day, error = error.to_string(), "no alerts of this day until that is back");
+                        context.metrics.close_failure();
+                    }
+                    closing.merged.insert(day.clone(), files);
+                    closing.lost.insert(day);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            commit.removes.extend(files);
             while let Some((key, entries)) = keys.next_key()? {
                 let gathered = gather(entries);
                 let row = revise(&key, &gathered);
@@ -95,6 +155,9 @@ async fn round<S: Store, K: Streams>(context: &Context<S, K>, mut chain: Chain<'
         let staged: Vec<_> = alerts.finish()?.into_iter().chain(state.finish()?).collect();
         Ok::<_, LakeError>((staged, told))
     })?;
+    if closing == known && chain.next_number() > 1 {
+        return Ok(unpublished);
+    }
     staged.into_iter().for_each(|staged| unit.add(staged));
     commit = unit.into_commit(commit);
     for path in state_files(&commit) {
@@ -103,5 +166,5 @@ async fn round<S: Store, K: Streams>(context: &Context<S, K>, mut chain: Chain<'
     commit.closing = Some(closing);
     chain.commit_next(commit).await?;
     told.into_iter().for_each(|detector| context.metrics.alert(detector));
-    Ok(())
+    Ok(unpublished)
 }

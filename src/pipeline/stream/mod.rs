@@ -13,7 +13,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
@@ -22,10 +21,10 @@ use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
 use crate::lake::{FileLimits, MapIdentity, Store};
 use crate::source::kinesis::lease::{CoordinatorHandle, Lease, LeaseError, LeaseEvent};
-use crate::source::kinesis::{Page, ReadError, ShardReader, StartAt, Streams};
+use crate::source::kinesis::{Page, ReadError, ShardReader, StartAt, StreamInfo, Streams};
 use crate::telemetry::{LeaseChange, Metrics, Readiness};
 
-use shard::{Outcome, follow};
+use shard::{Outcome, ShardError, follow};
 
 /// The most that one answer of a shard holds.
 const MOST_PAGE_BYTES: u64 = 10 << 20;
@@ -59,7 +58,7 @@ pub(super) struct Context<S: Store, K: Streams> {
     store: Arc<S>,
     boundary: Option<Arc<Boundary>>,
     map: Option<MapIdentity>,
-    stream: String,
+    stream: StreamInfo,
     streams: K,
     leases: CoordinatorHandle,
     options: StreamOptions,
@@ -94,20 +93,15 @@ pub enum StreamError {
     /// The coordinator ended by itself.
     #[error("the keeping of leases ended; please report this")]
     Stopped,
+    /// There is another stream of that name now.
+    #[error(transparent)]
+    Remade(ReadError),
     /// The end took too long.
     #[error(
         "not everything that was read could be committed within the drain timeout; the next worker reads it again: \
          nothing is lost or doubled"
     )]
     DrainTimeout,
-}
-
-/// Work on the CPU, or on local files: other tasks of this thread go on elsewhere meanwhile.
-fn on_cpu<R>(work: impl FnOnce() -> R) -> R {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
-        _ => work(),
-    }
 }
 
 /// A stream that is followed into a lake.
@@ -121,6 +115,8 @@ pub struct Stream<S: Store, K: Streams> {
     closing: Option<AbortHandle>,
     /// Tasks begun so far.
     begun: u64,
+    /// Why it is over, whatever is wished.
+    over: Option<StreamError>,
 }
 
 /// A shard that a task follows.
@@ -142,8 +138,8 @@ pub struct StreamParts<S: Store, K: Streams> {
     pub store: Arc<S>,
     /// The map, if there is one.
     pub boundary: Option<Arc<Boundary>>,
-    /// Name of the stream.
-    pub stream: String,
+    /// The stream.
+    pub stream: StreamInfo,
     /// Where records come from.
     pub streams: K,
     /// Which shards are this worker's.
@@ -174,6 +170,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
             chores: JoinSet::new(),
             closing: None,
             begun: 0,
+            over: None,
         }
     }
 
@@ -188,7 +185,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         let mut tick = interval(self.context.options.close_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
-        loop {
+        while self.over.is_none() {
             tokio::select! {
                 () = &mut stop => break,
                 event = self.events.recv() => match event {
@@ -244,6 +241,10 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
             Outcome::Drained => LeaseChange::Released,
             Outcome::Lost => LeaseChange::Lost,
             Outcome::Ended(_) => LeaseChange::Finished,
+            Outcome::Remade(error) => {
+                self.over = Some(StreamError::Remade(error));
+                LeaseChange::Released
+            }
         };
         self.followed.remove(&shard);
         self.context.metrics.lease(&shard, change, self.followed.len());
@@ -267,6 +268,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
 
     async fn drain(mut self) -> Result<(), StreamError> {
         let until = Instant::now() + self.context.options.drain_timeout;
+        self.context.ready.set(false);
         self.context.leases.drain();
         for followed in self.followed.values() {
             followed.wish.send_replace(Wish::Drain);
@@ -298,7 +300,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
             tracing::warn!("windows not closed within the drain timeout; the next worker does");
         }
         self.context.leases.stop().await;
-        Ok(())
+        self.over.map_or(Ok(()), Err)
     }
 }
 
@@ -312,6 +314,7 @@ fn go_on_panicking<T>(done: Result<T, JoinError>) -> Option<T> {
 
 async fn close<S: Store, K: Streams>(context: Arc<Context<S, K>>) {
     if let Err(error) = closer::close(&context).await {
+        context.metrics.close_failure();
         tracing::warn!(error = error.to_string(), "windows not closed; tried again");
     }
 }
@@ -328,6 +331,7 @@ async fn keep_following<S: Store, K: Streams>(
         let began = Instant::now();
         let error = match follow(context.clone(), lease.clone(), wish.clone()).await {
             Ok(outcome) => break outcome,
+            Err(ShardError::Read(error @ ReadError::Remade { .. })) => break Outcome::Remade(error),
             Err(error) => error,
         };
         context.metrics.failure(&shard);
@@ -341,7 +345,7 @@ async fn keep_following<S: Store, K: Streams>(
     };
     let children = match &outcome {
         Outcome::Ended(children) => children.clone(),
-        Outcome::Drained | Outcome::Lost => return outcome,
+        Outcome::Drained | Outcome::Lost | Outcome::Remade(_) => return outcome,
     };
     let mut pauses = Pauses::default();
     loop {

@@ -5,20 +5,23 @@
 //! nothing more; and this one, should it stall, finds out in the same way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Context, Wish, on_cpu};
+use super::{Context, Wish};
 use crate::decode::{MessageDecoder, MessageOptions, Piece};
 use crate::lake::{
     Chain, Commit, CommitKind, LakeError, Origin, Quarantine, ShardPosition, ShardSpan, Store, Unit, append_quarantine,
-    writer_properties,
+    in_place, writer_properties,
 };
 use crate::pipeline::recorder::Recorder;
 use crate::record::ParseError;
 use crate::source::kinesis::lease::{Lease, LeaseError};
-use crate::source::kinesis::{Checkpoint, ChildShard, Page, Position, ReadError, Record, StartAt, Streams};
+use crate::source::kinesis::{
+    Checkpoint, ChildShard, Page, Position, ReadError, Record, SequenceNumber, StartAt, Streams,
+};
 
 /// How the following of a shard ended.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) enum Outcome {
     Ended(Vec<ChildShard>),
     /// Another worker has it. What was not committed is its work now.
     Lost,
+    /// There is another stream of that name now.
+    Remade(ReadError),
 }
 
 /// Why the following of a shard stopped. It is tried again: nothing is lost.
@@ -40,7 +45,8 @@ pub(super) enum ShardError {
     Read(#[from] ReadError),
 }
 
-/// The name of a shard's chain of commits.
+/// The name of a shard's chain of commits, with the stream's [`id`](crate::source::kinesis::StreamInfo::id): another
+/// stream of the same name has other chains.
 pub(super) fn chain_name(stream: &str, shard: &str) -> String {
     format!("{stream}.{shard}")
 }
@@ -53,18 +59,28 @@ pub(super) async fn follow<S: Store, K: Streams>(
 ) -> Result<Outcome, ShardError> {
     let store = &*context.store;
     let shard = lease.shard.as_str();
-    let mut chain = Chain::open_head(store, &chain_name(&context.stream, shard)).await?;
+    // what was read before and not committed is read again
+    context.metrics.uncommitted(shard, 0, 0);
+    let name = chain_name(&context.stream.id(), shard);
+    let mut chain = Chain::open_head(store, &name).await?;
     // fixed once: a second start shall not begin later than the first
     let latest = lease.checkpoint == Checkpoint::Latest;
     let first = latest.then(|| ShardSpan {
-        stream: context.stream.clone(),
+        stream: context.stream.arn.clone(),
         shard: shard.to_owned(),
         since: Some(now()),
         ..ShardSpan::default()
     });
-    match chain.fence(first).await {
-        Err(LakeError::Conflict(_)) => return Ok(Outcome::Lost),
-        fenced => fenced?,
+    loop {
+        // a worker that stood still since it was given the shard would throw out whoever has it now
+        if !context.leases.holds(shard) {
+            return Ok(Outcome::Lost);
+        }
+        match chain.fence(first.clone()).await {
+            // of the worker before, or its late commit
+            Err(LakeError::Conflict(_)) => chain = Chain::open_head(store, &name).await?,
+            fenced => break fenced?,
+        }
     }
     let head = chain.head().and_then(|head| head.shard.clone());
     let (start, resume) = start_at(head.as_ref(), &lease.checkpoint, context.options.start.clone());
@@ -72,7 +88,9 @@ pub(super) async fn follow<S: Store, K: Streams>(
     let messages = MessageOptions { hash_range: lease.hash_range.clone(), ..context.options.messages.clone() };
     let decoder = MessageDecoder::new(messages);
     let parents = lease.parents.iter().cloned().collect();
-    let mut follower = Follower { context: &context, shard, parents, chain, decoder, head, resume, unit: None };
+    let mut outlived = head.as_ref().is_some_and(|head| has_outlived(head, now(), context.stream.retention));
+    let last = end_of(head.as_ref());
+    let mut follower = Follower { context: &context, shard, parents, chain, decoder, head, last, resume, unit: None };
     loop {
         let due = follower.unit.as_ref().map(|unit| unit.began + context.options.commit_age);
         let (page, room) = tokio::select! {
@@ -111,6 +129,18 @@ pub(super) async fn follow<S: Store, K: Streams>(
         if let Some(behind) = page.behind {
             context.metrics.lag(shard, behind);
         }
+        if let Some(retried) = page.retried {
+            context.metrics.retried(shard, retried.as_str());
+            continue;
+        }
+        if std::mem::take(&mut outlived) {
+            tracing::error!(
+                shard,
+                retention_hours = context.stream.retention.as_secs() / 3600,
+                "the last record in the lake is older than the stream's retention: records after it may be missing"
+            );
+            context.metrics.data_gap(shard);
+        }
         let full = follower.record(&page)?;
         drop(room);
         if let Some(children) = page.end {
@@ -128,6 +158,13 @@ fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX) - 1000
 }
 
+/// Whether records that came after this span may be gone. A shard that was only quiet looks the same: Kinesis does not
+/// tell what it has dropped.
+fn has_outlived(span: &ShardSpan, now: i64, retention: Duration) -> bool {
+    let kept = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    span.arrived.is_some_and(|arrived| now.saturating_sub(arrived) > kept)
+}
+
 /// Waits for a time; for ever, if there is none.
 async fn reached(time: Option<Instant>) {
     match time {
@@ -139,8 +176,7 @@ async fn reached(time: Option<Instant>) {
 /// Where to begin: after the lake's last record; where it has none, at the lease's checkpoint, of which another
 /// consumer's may lie inside of an aggregate.
 fn start_at(head: Option<&ShardSpan>, checkpoint: &Checkpoint, start: StartAt) -> (StartAt, Option<Position>) {
-    let end = head.and_then(|span| span.end.as_ref());
-    if let Some(sequence) = end.and_then(|end| end.sequence.parse().ok()) {
+    if let Some(sequence) = end_of(head) {
         return (StartAt::After(sequence), None);
     }
     if let Some(since) = head.and_then(|span| span.since) {
@@ -152,6 +188,11 @@ fn start_at(head: Option<&ShardSpan>, checkpoint: &Checkpoint, start: StartAt) -
         Checkpoint::AtTimestamp => (start, None),
         Checkpoint::TrimHorizon | Checkpoint::ShardEnd => (StartAt::Horizon, None),
     }
+}
+
+/// The last record that the lake has.
+fn end_of(head: Option<&ShardSpan>) -> Option<SequenceNumber> {
+    head?.end.as_ref()?.sequence.parse().ok()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +221,8 @@ struct Follower<'f, S: Store, K: Streams> {
     chain: Chain<'f, S>,
     /// The span of the chain's last commit.
     head: Option<ShardSpan>,
+    /// The last record that was recorded.
+    last: Option<SequenceNumber>,
     /// What another consumer has read of the first record.
     resume: Option<Position>,
     unit: Option<OpenUnit<'f, S>>,
@@ -195,8 +238,9 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
             Some(unit) => unit,
             None => self.begin()?,
         };
-        on_cpu(|| page.records.iter().try_for_each(|record| self.record_one(&mut unit, record)))?;
+        in_place(|| page.records.iter().try_for_each(|record| self.record_one(&mut unit, record)))?;
         let full = unit.bytes >= self.context.options.commit_bytes;
+        self.context.metrics.uncommitted(self.shard, unit.span.records, unit.recorder.open_files());
         self.unit = Some(unit);
         Ok(full)
     }
@@ -206,7 +250,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         let unit = Unit::empty(&self.chain);
         let carried = self.head.as_ref().map(ShardSpan::carried_on);
         let span = ShardSpan {
-            stream: context.stream.clone(),
+            stream: context.stream.arn.clone(),
             shard: self.shard.to_owned(),
             parents: self.parents.clone(),
             ..carried.unwrap_or_default()
@@ -220,9 +264,13 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
     }
 
     fn record_one(&mut self, open: &mut OpenUnit<'f, S>, record: &Record) -> Result<(), LakeError> {
+        // read again from the oldest on: what is in the lake stays there once
+        if self.last.as_ref().is_some_and(|last| record.sequence <= *last) {
+            return Ok(());
+        }
         let OpenUnit { recorder, quarantine, span, .. } = open;
         let metrics = &self.context.metrics;
-        let source = format!("kinesis://{}/{}/{}", self.context.stream, self.shard, record.sequence);
+        let source = format!("kinesis://{}/{}/{}", self.context.stream.name, self.shard, record.sequence);
         let after = self.resume.as_ref().filter(|read| read.sequence == record.sequence).map(|read| read.sub);
         let mut failed = Ok(());
         let mut lines = 0;
@@ -257,6 +305,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         span.arrived = record.arrived.or(span.arrived);
         span.end =
             Some(ShardPosition { sequence: record.sequence.to_string(), sub: summary.user_records.saturating_sub(1) });
+        self.last = Some(record.sequence.clone());
         open.bytes += record.data.len() as u64 + summary.bytes_out;
         metrics.record(self.shard, record.data.len() as u64);
         metrics.passed_over(summary.control, summary.out_of_range);
@@ -277,7 +326,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
             None => return Ok(Committed::Done),
         };
         let OpenUnit { mut unit, recorder, quarantine, mut span, .. } = open;
-        let (recorded, quarantined) = on_cpu(|| Ok::<_, LakeError>((recorder.finish()?, quarantine.finish()?)))?;
+        let (recorded, quarantined) = in_place(|| Ok::<_, LakeError>((recorder.finish()?, quarantine.finish()?)))?;
         let number = self.chain.next_number();
         let mut commit = Commit::new(number, CommitKind::Data, self.context.map.clone(), &recorded.conserved);
         commit.verdicts = recorded.verdicts.into_iter().map(|(verdict, rows)| (verdict.to_owned(), rows)).collect();
@@ -287,7 +336,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         let rows = commit.rows;
         match self.chain.commit_next(unit.into_commit(commit)).await {
             Err(LakeError::Conflict(_)) => {
-                self.context.metrics.conflict();
+                self.context.metrics.conflict(self.shard);
                 return Ok(Committed::Lost);
             }
             committed => committed?,

@@ -5,10 +5,12 @@ mod position;
 mod reader;
 mod shards;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub use position::{Checkpoint, InvalidSequenceNumber, Position, SequenceNumber};
 pub use reader::PollingReader;
-pub use shards::{ChildShard, HashRange, ShardInfo, StreamShards};
+pub use shards::{ChildShard, HashRange, ShardInfo, StreamInfo, StreamShards};
 pub use subscription::SubscribedReader;
 
 use std::error::Error;
@@ -61,6 +63,36 @@ pub struct Page {
     pub behind: Option<i64>,
     /// The shard is closed and this was the last of it: the shards that follow.
     pub end: Option<Vec<ChildShard>>,
+    /// Why there is nothing, where the reader tries again by itself.
+    pub retried: Option<Retried>,
+}
+
+impl Page {
+    fn retried(why: Retried) -> Self {
+        Self { retried: Some(why), ..Self::default() }
+    }
+}
+
+/// Why a reader has to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// The shard, or the key that it is encrypted with, was asked too often: by all of its readers together.
+    Throttled,
+    /// The place in the shard that was asked for is too old: another one is asked for.
+    ExpiredIterator,
+    /// A subscription broke, or fell silent.
+    Subscription,
+}
+
+impl Retried {
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::ExpiredIterator => "expired-iterator",
+            Self::Subscription => "subscription",
+        }
+    }
 }
 
 /// Reads one shard in order.
@@ -159,11 +191,36 @@ pub enum ReadError {
         /// The service's answer.
         detail: String,
     },
+    /// A time that the service takes for one to come.
+    #[error("cannot read shard {shard} from a time to come: {detail}")]
+    TimeToCome {
+        /// Its id.
+        shard: String,
+        /// The service's answer.
+        detail: String,
+    },
     /// The service refused.
     #[error("cannot read shard {shard}: {detail}")]
     Failed {
         /// Its id.
         shard: String,
+        /// The service's answer.
+        detail: String,
+    },
+    /// Another stream has the name now.
+    #[error(
+        "the stream {stream} was deleted and made anew while it was followed; start again: what comes from now on is \
+         another stream's"
+    )]
+    Remade {
+        /// The name.
+        stream: String,
+    },
+    /// The stream is not there, or may not be looked at.
+    #[error("cannot describe the stream {stream}: {detail}")]
+    Describe {
+        /// Its name.
+        stream: String,
         /// The service's answer.
         detail: String,
     },

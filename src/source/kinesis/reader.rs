@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_kinesis::primitives::DateTime;
@@ -17,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::position::Position;
 use super::shards::{ChildShard, StreamShards};
-use super::{Page, ReadError, Record, ShardReader, StartAt, explain};
+use super::{Page, ReadError, Record, Retried, ShardReader, StartAt, explain};
 
 /// Between two requests: a shard answers five times a second.
 const SPACING: Duration = Duration::from_millis(200);
@@ -51,7 +50,25 @@ impl PollingReader {
         {
             return Ok(iterator.clone());
         }
-        let request = self.client.get_shard_iterator().stream_name(self.shards.stream()).shard_id(&self.shard);
+        let iterator = match self.new_iterator().await {
+            // a time to come: the clock that it was read from was ahead, and nothing has come since
+            Err(ReadError::TimeToCome { .. }) => {
+                tracing::warn!(shard = self.shard, "the time to begin at is to come; begun with what comes now");
+                self.from = StartAt::Latest;
+                self.new_iterator().await
+            }
+            other => other,
+        };
+        // an iterator, unlike a name, cannot lead from a stream to another one
+        self.shards.is_the_same().await?;
+        let iterator = iterator?;
+        self.iterator = Some((iterator.clone(), Instant::now()));
+        Ok(iterator)
+    }
+
+    async fn new_iterator(&self) -> Result<String, ReadError> {
+        let stream = &self.shards.stream().name;
+        let request = self.client.get_shard_iterator().stream_name(stream).shard_id(&self.shard);
         let request = match &self.from {
             StartAt::Horizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
             StartAt::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
@@ -76,6 +93,9 @@ impl PollingReader {
                     if matches!(self.from, StartAt::At(_) | StartAt::After(_)) =>
                 {
                     ReadError::UnknownPosition { shard: self.shard.clone(), detail: explain(&error) }
+                }
+                Some(GetShardIteratorError::InvalidArgumentException(_)) if matches!(self.from, StartAt::Time(_)) => {
+                    ReadError::TimeToCome { shard: self.shard.clone(), detail: explain(&error) }
                 }
                 _ => self.failed(&explain(&error)),
             }),
@@ -108,7 +128,7 @@ impl PollingReader {
         }
         let idle = records.is_empty() && behind.is_none_or(|behind| behind == 0);
         self.next = Instant::now() + if idle { IDLE } else { SPACING };
-        Ok(Page { records, behind, end })
+        Ok(Page { records, behind, end, retried: None })
     }
 }
 
@@ -129,31 +149,22 @@ impl ShardReader for PollingReader {
             }
             Err(error) => error,
         };
-        match reaction(&error) {
-            Reaction::NewIterator => self.iterator = None,
-            Reaction::Wait => self.next = Instant::now() + self.backoff.next(),
-            Reaction::Gone => return Err(self.shards.not_found(&self.shard, explain(&error)).await),
-            Reaction::Fail => return Err(self.failed(&explain(&error))),
+        match error.as_service_error() {
+            Some(GetRecordsError::ExpiredIteratorException(_)) => {
+                self.iterator = None;
+                Ok(Page::retried(Retried::ExpiredIterator))
+            }
+            Some(
+                GetRecordsError::ProvisionedThroughputExceededException(_) | GetRecordsError::KmsThrottlingException(_),
+            ) => {
+                self.next = Instant::now() + self.backoff.next();
+                Ok(Page::retried(Retried::Throttled))
+            }
+            Some(GetRecordsError::ResourceNotFoundException(_)) => {
+                Err(self.shards.not_found(&self.shard, explain(&error)).await)
+            }
+            _ => Err(self.failed(&explain(&error))),
         }
-        Ok(Page::default())
-    }
-}
-
-enum Reaction {
-    NewIterator,
-    Wait,
-    Gone,
-    Fail,
-}
-
-fn reaction<R>(error: &SdkError<GetRecordsError, R>) -> Reaction {
-    match error.as_service_error() {
-        Some(GetRecordsError::ExpiredIteratorException(_)) => Reaction::NewIterator,
-        Some(
-            GetRecordsError::ProvisionedThroughputExceededException(_) | GetRecordsError::KmsThrottlingException(_),
-        ) => Reaction::Wait,
-        Some(GetRecordsError::ResourceNotFoundException(_)) => Reaction::Gone,
-        _ => Reaction::Fail,
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::reader::Backoff;
 use super::shards::{ChildShard, StreamShards};
-use super::{Page, ReadError, Record, ShardReader, StartAt, explain};
+use super::{Page, ReadError, Record, Retried, ShardReader, StartAt, explain};
 
 /// Silence after which a subscription is taken for dead.
 const SILENCE: Duration = Duration::from_secs(40);
@@ -31,6 +31,7 @@ pub struct SubscribedReader {
     from: StartAt,
     subscription: Option<SubscribeToShardOutput>,
     event: Option<SubscribeToShardEvent>,
+    retried: Option<Retried>,
     next: Instant,
     backoff: Backoff,
 }
@@ -38,8 +39,18 @@ pub struct SubscribedReader {
 impl SubscribedReader {
     /// A reader of this shard for the consumer with this ARN.
     pub fn new(client: Client, shards: StreamShards, consumer: String, shard: String, from: StartAt) -> Self {
-        let (subscription, event, next) = (None, None, Instant::now());
-        Self { client, shards, consumer, shard, from, subscription, event, next, backoff: Backoff::default() }
+        Self {
+            client,
+            shards,
+            consumer,
+            shard,
+            from,
+            subscription: None,
+            event: None,
+            retried: None,
+            next: Instant::now(),
+            backoff: Backoff::default(),
+        }
     }
 
     fn failed(&self, detail: &str) -> ReadError {
@@ -65,43 +76,56 @@ impl SubscribedReader {
     }
 
     async fn subscribe(&mut self) -> Result<(), ReadError> {
-        loop {
-            sleep_until(self.next).await;
-            let request = self.client.subscribe_to_shard().consumer_arn(&self.consumer).shard_id(&self.shard);
-            let answer = request.starting_position(self.position()?).send().await;
-            self.next = Instant::now() + SPACING;
-            let error = match answer {
-                Ok(output) => {
-                    self.subscription = Some(output);
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            match error.as_service_error() {
-                // the old subscription is not over yet, or too many calls at once
-                Some(
-                    SubscribeToShardError::ResourceInUseException(_) | SubscribeToShardError::LimitExceededException(_),
-                ) => {
-                    self.next += self.backoff.next();
-                }
-                Some(SubscribeToShardError::ResourceNotFoundException(_)) => {
-                    return Err(self.shards.not_found(&self.shard, explain(&error)).await);
-                }
-                Some(SubscribeToShardError::InvalidArgumentException(_))
-                    if matches!(self.from, StartAt::At(_) | StartAt::After(_)) =>
-                {
-                    return Err(ReadError::UnknownPosition { shard: self.shard.clone(), detail: explain(&error) });
-                }
-                _ => return Err(self.failed(&explain(&error))),
+        sleep_until(self.next).await;
+        let request = self.client.subscribe_to_shard().consumer_arn(&self.consumer).shard_id(&self.shard);
+        let answer = request.starting_position(self.position()?).send().await;
+        self.next = Instant::now() + SPACING;
+        let error = match answer {
+            Ok(output) => {
+                self.subscription = Some(output);
+                return Ok(());
             }
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            // the old subscription is not over yet, or too many calls at once
+            Some(
+                SubscribeToShardError::ResourceInUseException(_) | SubscribeToShardError::LimitExceededException(_),
+            ) => {
+                self.next += self.backoff.next();
+                self.retried = Some(Retried::Throttled);
+                Ok(())
+            }
+            Some(SubscribeToShardError::ResourceNotFoundException(_)) => {
+                Err(self.shards.not_found(&self.shard, explain(&error)).await)
+            }
+            Some(SubscribeToShardError::InvalidArgumentException(_))
+                if matches!(self.from, StartAt::At(_) | StartAt::After(_)) =>
+            {
+                Err(ReadError::UnknownPosition { shard: self.shard.clone(), detail: explain(&error) })
+            }
+            // a time to come: the clock that it was read from was ahead, and nothing has come since
+            Some(SubscribeToShardError::InvalidArgumentException(_)) if matches!(self.from, StartAt::Time(_)) => {
+                tracing::warn!(shard = self.shard, "the time to begin at is to come; begun with what comes now");
+                self.from = StartAt::Latest;
+                self.retried = Some(Retried::Subscription);
+                Ok(())
+            }
+            _ => Err(self.failed(&explain(&error))),
         }
+    }
+
+    /// The subscription is of no use any more; the next one reads on after what came.
+    fn broken(&mut self) {
+        self.subscription = None;
+        self.retried = Some(Retried::Subscription);
     }
 }
 
 impl ShardReader for SubscribedReader {
     /// Takes in one event: so much is held for each shard, and no more.
     async fn wait(&mut self) -> Result<(), ReadError> {
-        while self.event.is_none() {
+        while self.event.is_none() && self.retried.is_none() {
             let Some(subscription) = &mut self.subscription else {
                 self.subscribe().await?;
                 continue;
@@ -109,11 +133,16 @@ impl ShardReader for SubscribedReader {
             match timeout(SILENCE, subscription.event_stream.recv()).await {
                 Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => self.event = Some(event),
                 Ok(Ok(Some(_))) => {}
-                // five minutes are over, somebody took the subscription, or it broke: read on after what came
-                Ok(Ok(None)) | Err(_) => self.subscription = None,
+                // five minutes are over
+                Ok(Ok(None)) => self.subscription = None,
+                Err(_) => {
+                    tracing::info!(shard = self.shard, "subscription is silent");
+                    self.broken();
+                }
+                // somebody took the subscription, or it broke
                 Ok(Err(error)) => {
                     tracing::info!(shard = self.shard, error = explain(&error), "subscription ended");
-                    self.subscription = None;
+                    self.broken();
                     self.next = self.next.max(Instant::now() + self.backoff.next());
                 }
             }
@@ -122,6 +151,9 @@ impl ShardReader for SubscribedReader {
     }
 
     async fn read(&mut self) -> Result<Page, ReadError> {
+        if let Some(why) = self.retried.take() {
+            return Ok(Page::retried(why));
+        }
         let Some(event) = self.event.take() else { return Ok(Page::default()) };
         self.backoff.reset();
         if let Ok(sequence) = event.continuation_sequence_number.parse() {
@@ -134,6 +166,6 @@ impl ShardReader for SubscribedReader {
         }
         let behind = Some(event.millis_behind_latest);
         let records = Record::all(event.records).map_err(|detail| self.failed(&detail))?;
-        Ok(Page { records, behind, end })
+        Ok(Page { records, behind, end, retried: None })
     }
 }

@@ -6,6 +6,10 @@ use std::io::{self, BufRead, Cursor, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::time::sleep;
 
 use super::Dice;
@@ -38,16 +42,22 @@ impl MemoryLake {
     ) -> io::Result<R> {
         let stormy = *self.stormy.lock().unwrap();
         let luck = self.dice.below(100);
+        let files = self.files.clone();
+        let after = |before| {
+            tokio::spawn(async move {
+                sleep(before).await;
+                effect(&mut files.lock().unwrap())
+            })
+        };
         if luck < stormy {
+            if self.dice.below(2) == 0 {
+                // the request is under way still, when nobody waits for its answer any more
+                after(self.dice.millis(5000));
+            }
             sleep(self.dice.millis(200)).await;
             return Err(lost());
         }
-        let (files, before) = (self.files.clone(), self.dice.millis(40));
-        let late = tokio::spawn(async move {
-            sleep(before).await;
-            effect(&mut files.lock().unwrap())
-        });
-        let result = late.await.unwrap();
+        let result = after(self.dice.millis(40)).await.unwrap();
         sleep(self.dice.millis(40)).await;
         if luck < 2 * stormy { Err(lost()) } else { Ok(result) }
     }
@@ -56,6 +66,21 @@ impl MemoryLake {
     pub(super) fn below(&self, folder: &str) -> Vec<(String, Vec<u8>)> {
         let files = self.files.lock().unwrap();
         files.iter().filter(|(path, _)| path.starts_with(folder)).map(|(p, b)| (p.clone(), b.clone())).collect()
+    }
+
+    /// Source and bytes of every row that is visible, in order.
+    pub(super) fn rows(&self) -> Vec<(String, i64)> {
+        let mut rows = Vec::new();
+        for (_, bytes) in self.below("flows/") {
+            for batch in ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap().build().unwrap() {
+                let batch = batch.unwrap();
+                let sources = batch.column_by_name("source").unwrap().as_string::<i32>();
+                let bytes = batch.column_by_name("bytes").unwrap().as_primitive::<Int64Type>();
+                rows.extend(sources.iter().zip(bytes.values()).map(|(s, b)| (s.unwrap().to_owned(), *b)));
+            }
+        }
+        rows.sort();
+        rows
     }
 
     /// Every commit, by chain, in order.
@@ -111,16 +136,18 @@ impl Store for MemoryLake {
         // one after the other: a crash comes between two of them
         for (staged, path) in files {
             let (staged, path) = ((*staged).to_owned(), (*path).to_owned());
-            let published = self.request(move |files| match files.remove(&staged) {
+            let from = staged.clone();
+            let copied = self.request(move |files| match files.get(&from).cloned() {
                 Some(bytes) => {
                     files.insert(path, bytes);
                     true
                 }
                 None => files.contains_key(&path),
             });
-            if !published.await? {
+            if !copied.await? {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "a staged file is lost"));
             }
+            self.delete(&staged).await?;
         }
         Ok(())
     }

@@ -1,8 +1,45 @@
 //! The whole of a stream in one process: workers over a lake and a lease table in memory, on paused time.
 
 mod lake;
+mod scenes;
 mod simulation;
 mod source;
+
+use std::time::Duration;
+
+use super::shard::chain_name;
+use super::{StartAt, StreamInfo, StreamOptions};
+use crate::decode::MessageOptions;
+use crate::lake::FileLimits;
+
+const STREAM: &str = "logs";
+
+fn stream() -> StreamInfo {
+    StreamInfo {
+        name: STREAM.to_owned(),
+        arn: format!("arn:aws:kinesis:us-east-1:123456789012:stream/{STREAM}"),
+        created: 0,
+        retention: Duration::from_secs(86_400),
+    }
+}
+
+/// The chain of a shard.
+fn chain_of(shard: &str) -> String {
+    chain_name(&stream().id(), shard)
+}
+
+fn options() -> StreamOptions {
+    StreamOptions {
+        start: StartAt::Horizon,
+        messages: MessageOptions::default(),
+        limits: FileLimits::default(),
+        commit_age: Duration::from_secs(3),
+        commit_bytes: 4000,
+        in_flight_bytes: 100 << 20,
+        close_every: Duration::from_secs(7),
+        drain_timeout: Duration::from_secs(60),
+    }
+}
 
 /// Dice of one simulation: the same seed, the same history.
 #[derive(Clone)]
@@ -19,7 +56,7 @@ impl Dice {
         self.0.lock().unwrap().next_u64() % limit.max(1)
     }
 
-    fn millis(&self, limit: u64) -> std::time::Duration {
-        std::time::Duration::from_millis(self.below(limit))
+    fn millis(&self, limit: u64) -> Duration {
+        Duration::from_millis(self.below(limit))
     }
 }

@@ -16,39 +16,23 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::Dice;
 use super::lake::MemoryLake;
 use super::source::MemoryStream;
+use super::{Dice, STREAM, chain_of, options, stream};
 use crate::boundary::{Boundary, Selection, parse_map};
-use crate::decode::MessageOptions;
-use crate::lake::{CommitKind, FileLimits};
-use crate::pipeline::stream::shard::chain_name;
-use crate::pipeline::stream::{Stream, StreamError, StreamOptions, StreamParts};
+use crate::lake::CommitKind;
+use crate::pipeline::stream::{Stream, StreamError, StreamParts};
 use crate::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, Fault, InitialPosition, LeaseTable as _, MemoryTable, Timing,
 };
-use crate::source::kinesis::{Checkpoint, Position, StartAt};
+use crate::source::kinesis::{Checkpoint, Position};
 use crate::telemetry::{Metrics, Readiness};
 
 const MAP: &str = include_str!("../../../../testdata/detect/small.toml");
-const STREAM: &str = "logs";
 const STORM: Duration = Duration::from_secs(120);
 /// After the storm all is committed within so long: leases of the dead expire, and generations of shards are read one
 /// after the other.
 const AFTERMATH: Duration = Duration::from_secs(180);
-
-fn options() -> StreamOptions {
-    StreamOptions {
-        start: StartAt::Horizon,
-        messages: MessageOptions::default(),
-        limits: FileLimits::default(),
-        commit_age: Duration::from_secs(3),
-        commit_bytes: 4000,
-        in_flight_bytes: 100 << 20,
-        close_every: Duration::from_secs(7),
-        drain_timeout: Duration::from_secs(60),
-    }
-}
 
 struct Worker {
     stop: oneshot::Sender<()>,
@@ -108,7 +92,7 @@ impl Simulation {
         let stream = Stream::new(StreamParts {
             store: Arc::new(lake.clone()),
             boundary: Some(self.boundary.clone()),
-            stream: STREAM.to_owned(),
+            stream: stream(),
             streams: self.stream.clone(),
             leases,
             events,
@@ -131,9 +115,9 @@ impl Simulation {
                 if self.dice.below(3) == 0 { format!("10.0.9.{}", self.dice.below(3)) } else { "10.0.1.7".to_owned() };
             let start = 1_795_219_200 + self.dice.below(3) * 3600 + self.dice.below(3000);
             let (port, end, bytes) = (40_000 + self.dice.below(5), start + 50, self.put);
-            self.stream.put(format!(
-                "2 123456789012 eni-0a {client} 10.0.2.9 {port} 5432 6 1 {bytes} {start} {end} ACCEPT OK"
-            ));
+            let line =
+                format!("2 123456789012 eni-0a {client} 10.0.2.9 {port} 5432 6 1 {bytes} {start} {end} ACCEPT OK");
+            self.stream.put(line, None);
         }
     }
 
@@ -165,7 +149,7 @@ impl Simulation {
         for lease in self.table.list().await.unwrap() {
             let before = self.checkpoints.insert(lease.shard.clone(), lease.checkpoint.clone());
             assert!(before.as_ref() <= Some(&lease.checkpoint), "I3: {before:?}, then {lease:?}");
-            let commits = chains.get(&chain_name(STREAM, &lease.shard));
+            let commits = chains.get(&chain_of(&lease.shard));
             let head = commits.and_then(|commits| commits.last()?.shard.clone());
             if let Checkpoint::Sequence(position) = &lease.checkpoint {
                 let end = head.as_ref().and_then(|span| span.end.clone()).expect("I3: a checkpoint without a commit");
@@ -177,14 +161,12 @@ impl Simulation {
             }
         }
         for (name, commits) in &chains {
-            let Some(shard) = name.strip_prefix(&format!("{STREAM}.")).filter(|shard| shard.starts_with("shard"))
-            else {
+            let Some(shard) = name.strip_prefix(&chain_of("")).filter(|shard| shard.starts_with("shard")) else {
                 continue;
             };
             if commits.iter().any(|commit| commit.kind == CommitKind::Data) {
                 for parent in self.stream.parents(shard) {
-                    let parent =
-                        chains.get(&chain_name(STREAM, &parent)).and_then(|commits| commits.last()?.shard.as_ref());
+                    let parent = chains.get(&chain_of(&parent)).and_then(|commits| commits.last()?.shard.as_ref());
                     assert!(parent.is_some_and(|span| span.closed), "I4: {shard} before the end of its parent");
                 }
             }
@@ -261,17 +243,7 @@ impl Simulation {
             })
             .collect();
         expected.sort();
-        let mut rows = Vec::new();
-        for (_, bytes) in lake.below("flows/") {
-            for batch in ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap().build().unwrap() {
-                let batch = batch.unwrap();
-                let sources = batch.column_by_name("source").unwrap().as_string::<i32>();
-                let bytes = batch.column_by_name("bytes").unwrap().as_primitive::<Int64Type>();
-                rows.extend(sources.iter().zip(bytes.values()).map(|(s, b)| (s.unwrap().to_owned(), *b)));
-            }
-        }
-        rows.sort();
-        assert_eq!(rows, expected, "I1, I6");
+        assert_eq!(lake.rows(), expected, "I1, I6");
     }
 }
 

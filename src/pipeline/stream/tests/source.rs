@@ -8,7 +8,9 @@ use tokio::time::sleep;
 
 use super::Dice;
 use crate::source::kinesis::lease::ShardList;
-use crate::source::kinesis::{Page, ReadError, Record, ShardInfo, ShardReader, StartAt, Streams};
+use crate::source::kinesis::{
+    Page, Position, ReadError, Record, SequenceNumber, ShardInfo, ShardReader, StartAt, Streams,
+};
 
 struct Shard {
     info: ShardInfo,
@@ -56,14 +58,19 @@ impl MemoryStream {
     }
 
     /// Puts a record into any open shard.
-    pub(super) fn put(&self, data: String) {
+    pub(super) fn put(&self, data: String, arrived: Option<i64>) {
         let open = self.open();
         let shard = &open[self.dice.below(open.len() as u64) as usize].id;
         let mut shards = self.shards.lock().unwrap();
         shards.sequence += 1 + self.dice.below(5);
         let sequence = shards.sequence.to_string().parse().unwrap();
         let records = &mut shards.shards.get_mut(shard).unwrap().records;
-        records.push(Record { sequence, data: data.into_bytes(), arrived: None });
+        records.push(Record { sequence, data: data.into_bytes(), arrived });
+    }
+
+    /// All records of a shard are past the retention, and it was closed before.
+    pub(super) fn forget(&self, shard: &ShardInfo) {
+        self.shards.lock().unwrap().shards.remove(&shard.id);
     }
 
     fn close(&self, shard: &ShardInfo) {
@@ -134,22 +141,32 @@ impl ShardReader for MemoryReader {
             return Err(ReadError::Failed { shard: self.shard.clone(), detail: "storm".to_owned() });
         }
         let shards = self.stream.shards.lock().unwrap();
-        let shard = &shards.shards[&self.shard];
+        let follows = |child: &&Shard| child.info.parents.contains(&self.shard);
+        let children = || shards.shards.values().filter(follows).map(|child| child.info.clone()).collect();
+        let Some(shard) = shards.shards.get(&self.shard) else {
+            return Err(ReadError::Gone { shard: self.shard.clone(), children: children() });
+        };
+        let given: SequenceNumber = shards.sequence.to_string().parse().unwrap();
+        let after = |wanted: &dyn Fn(&Record) -> bool| shard.records.iter().filter(|r| wanted(r)).cloned().collect();
         let rest: Vec<Record> = match &self.from {
             StartAt::Horizon => shard.records.clone(),
-            StartAt::After(after) => shard.records.iter().filter(|r| r.sequence > *after).cloned().collect(),
-            StartAt::At(at) => shard.records.iter().filter(|r| r.sequence >= at.sequence).cloned().collect(),
-            other => panic!("{other:?} is not simulated"),
+            StartAt::After(sequence) | StartAt::At(Position { sequence, .. }) if *sequence > given => {
+                let (shard, detail) = (self.shard.clone(), "never given".to_owned());
+                return Err(ReadError::UnknownPosition { shard, detail });
+            }
+            StartAt::After(sequence) => after(&|record| record.sequence > *sequence),
+            StartAt::At(at) => after(&|record| record.sequence >= at.sequence),
+            StartAt::Time(time) => after(&|record| record.arrived >= Some(*time)),
+            StartAt::Latest => panic!("where the end was is written into the lake"),
         };
         let many = 1 + dice.below(8) as usize;
         let records: Vec<Record> = rest.iter().take(many).cloned().collect();
         let at_end = shard.closed && records.len() == rest.len();
-        let follows = |child: &&Shard| child.info.parents.contains(&self.shard);
-        let end = at_end.then(|| shards.shards.values().filter(follows).map(|child| child.info.clone()).collect());
+        let end = at_end.then(children);
         drop(shards);
         if let Some(last) = records.last() {
             self.from = StartAt::After(last.sequence.clone());
         }
-        Ok(Page { records, behind: Some(0), end })
+        Ok(Page { records, behind: Some(0), end, retried: None })
     }
 }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use super::options::Work;
+
 /// Leases that cannot be read or written. What is committed to the lake stays, whatever happens here.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
@@ -48,6 +50,18 @@ pub enum LeaseError {
         place: String,
         /// What is wrong, and where.
         detail: String,
+    },
+    /// The leases are of other work.
+    #[error(
+        "{place} has the leases of {was}, and this is {is}: other work needs leases of its own (--name, --local-state)"
+    )]
+    OtherWork {
+        /// Table or file.
+        place: String,
+        /// What they are for.
+        was: Work,
+        /// What they were to be used for.
+        is: Work,
     },
     /// The stream's shards cannot be listed.
     #[error("cannot list the stream's shards: {0}")]

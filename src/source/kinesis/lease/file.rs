@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Book;
 use super::error::LeaseError;
+use super::options::Work;
 use super::record::{Lease, LeaseWrite};
 use super::table::{LeaderLock, LeaseTable, WorkerBeat, Written};
 
@@ -26,6 +27,7 @@ pub struct FileTable {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
+    work: Work,
     book: Mutex<Book>,
     began: Instant,
     /// Held as long as the table lives.
@@ -37,22 +39,32 @@ struct Shared {
 #[serde(deny_unknown_fields)]
 struct Contents {
     version: u32,
+    work: Work,
     leases: Vec<Lease>,
 }
 
 const VERSION: u32 = 1;
 
 impl FileTable {
-    /// Opens the file, which is made when the first lease is.
-    pub fn open(path: &Path) -> Result<Self, LeaseError> {
+    /// Opens the file with the leases of this work; it is made when the first lease is.
+    ///
+    /// # Errors
+    /// When another process has it, or it holds something else.
+    pub fn open(path: &Path, work: &Work) -> Result<Self, LeaseError> {
         let lock = lock(path)?;
         let mut book = Book::default();
-        for lease in read(path)? {
+        for lease in read(path, work)? {
             // whoever had it is gone: this process has the lock
             let lease = Lease { owner: None, checkpoint_owner: None, ..lease };
             book.leases.insert(lease.shard.clone(), lease);
         }
-        let shared = Shared { path: path.to_owned(), book: Mutex::new(book), began: Instant::now(), _lock: lock };
+        let shared = Shared {
+            path: path.to_owned(),
+            work: work.clone(),
+            book: Mutex::new(book),
+            began: Instant::now(),
+            _lock: lock,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -86,7 +98,7 @@ impl FileTable {
             let mut changed = book.clone();
             let result = change(&mut changed);
             if changed.leases != book.leases {
-                save(&shared.path, &changed)?;
+                save(shared, &changed)?;
             }
             *book = changed;
             Ok(result)
@@ -120,7 +132,7 @@ fn lock(path: &Path) -> Result<File, LeaseError> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<Lease>, LeaseError> {
+fn read(path: &Path, work: &Work) -> Result<Vec<Lease>, LeaseError> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         bytes => bytes.map_err(file_error("read", path))?,
@@ -130,11 +142,16 @@ fn read(path: &Path) -> Result<Vec<Lease>, LeaseError> {
     if contents.version != VERSION {
         return Err(unfit(format!("it has version {}, this flowbound reads version {VERSION}", contents.version)));
     }
+    if contents.work != *work {
+        let place = path.display().to_string();
+        return Err(LeaseError::OtherWork { place, was: contents.work, is: work.clone() });
+    }
     Ok(contents.leases)
 }
 
-fn save(path: &Path, book: &Book) -> Result<(), LeaseError> {
-    let contents = Contents { version: VERSION, leases: book.leases.values().cloned().collect() };
+fn save(Shared { path, work, .. }: &Shared, book: &Book) -> Result<(), LeaseError> {
+    let leases = book.leases.values().cloned().collect();
+    let contents = Contents { version: VERSION, work: work.clone(), leases };
     let replace = || {
         let text = serde_json::to_vec_pretty(&contents)?;
         let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
@@ -224,6 +241,23 @@ mod tests {
         Lease::new(&shard, Checkpoint::TrimHorizon)
     }
 
+    fn work() -> Work {
+        Work { stream: "logs-1".to_owned(), lake: "here".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn leases_of_other_work_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        FileTable::open(&path, &work()).unwrap().create(&lease("shardId-1")).await.unwrap();
+        let others = [Work { stream: "logs-2".to_owned(), ..work() }, Work { lake: "there".to_owned(), ..work() }];
+        for other in others {
+            let error = FileTable::open(&path, &other).unwrap_err();
+            assert!(matches!(error, LeaseError::OtherWork { .. }), "{error}");
+        }
+        assert_eq!(FileTable::open(&path, &work()).unwrap().list().await.unwrap().len(), 1);
+    }
+
     fn checkpoint(number: &str) -> LeaseWrite {
         LeaseWrite::Checkpoint { to: Checkpoint::from_texts(number, 3).unwrap(), children: ["c".to_owned()].into() }
     }
@@ -232,7 +266,7 @@ mod tests {
     async fn what_was_checkpointed_outlives_the_process_and_owners_do_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/state.json");
-        let table = FileTable::open(&path).unwrap();
+        let table = FileTable::open(&path, &work()).unwrap();
         assert!(table.create(&lease("shardId-1")).await.unwrap());
         assert!(!table.create(&lease("shardId-1")).await.unwrap());
         let Written::Done(owned) =
@@ -246,31 +280,38 @@ mod tests {
         assert_eq!(table.write(&owned, &checkpoint("1")).await.unwrap(), Written::Refused(Some(read.clone())));
         drop(table);
 
-        let table = FileTable::open(&path).unwrap();
+        let table = FileTable::open(&path, &work()).unwrap();
         let found = table.get("shardId-1").await.unwrap().unwrap();
         assert_eq!(found, Lease { owner: None, ..read });
         table.delete(&found).await.unwrap();
         drop(table);
-        assert_eq!(FileTable::open(&path).unwrap().list().await.unwrap(), []);
+        assert_eq!(FileTable::open(&path, &work()).unwrap().list().await.unwrap(), []);
     }
 
     #[tokio::test]
     async fn one_worker_has_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
-        let held = FileTable::open(&path).unwrap();
-        assert!(matches!(FileTable::open(&path), Err(LeaseError::InUse(_))));
+        let held = FileTable::open(&path, &work()).unwrap();
+        assert!(matches!(FileTable::open(&path, &work()), Err(LeaseError::InUse(_))));
         drop(held);
-        FileTable::open(&path).unwrap();
+        FileTable::open(&path, &work()).unwrap();
     }
 
     #[tokio::test]
     async fn a_file_of_something_else_is_named_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
-        for text in ["", "{", "[]", r#"{"version":2,"leases":[]}"#, r#"{"version":1,"leases":[{"shard":"x"}]}"#] {
+        for text in [
+            "",
+            "{",
+            "[]",
+            r#"{"version":2,"work":{"stream":"logs-1","lake":"here"},"leases":[]}"#,
+            r#"{"version":1,"leases":[]}"#,
+            r#"{"version":1,"work":{"stream":"logs-1","lake":"here"},"leases":[{"shard":"x"}]}"#,
+        ] {
             fs::write(&path, text).unwrap();
-            let error = FileTable::open(&path).unwrap_err();
+            let error = FileTable::open(&path, &work()).unwrap_err();
             assert!(matches!(error, LeaseError::Unfit { .. }) && error.to_string().contains("state.json"), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
@@ -280,7 +321,7 @@ mod tests {
     async fn what_cannot_be_written_did_not_happen() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/state.json");
-        let table = FileTable::open(&path).unwrap();
+        let table = FileTable::open(&path, &work()).unwrap();
         table.create(&lease("shardId-1")).await.unwrap();
         fs::remove_dir_all(folder.path().join("deep")).unwrap();
         assert!(matches!(table.create(&lease("shardId-2")).await, Err(LeaseError::File { action: "write", .. })));

@@ -49,7 +49,7 @@ pub use dynamo::DynamoTable;
 pub use error::LeaseError;
 pub use file::FileTable;
 pub use memory::{Fault, MemoryTable};
-pub use options::{CoordinatorOptions, InitialPosition, Timing};
+pub use options::{CoordinatorOptions, InitialPosition, Timing, Work};
 pub use record::{Lease, LeaseWrite};
 pub use table::{LeaderLock, LeaseTable, WorkerBeat, Written};
 

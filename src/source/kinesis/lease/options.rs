@@ -1,8 +1,27 @@
-//! How a worker takes part: its name, where it begins, and its times.
+//! How a worker takes part: in what work, its name, where it begins, and its times.
 
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::source::kinesis::Checkpoint;
+
+/// What leases are for. How far a shard is read into one lake says nothing of another, and shards of all streams have
+/// the same names: leases of other work must not be taken for one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Id of the stream.
+    pub stream: String,
+    /// Place of the lake.
+    pub lake: String,
+}
+
+impl Display for Work {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "the stream {} into the lake {}", self.stream, self.lake)
+    }
+}
 
 /// Where shards are begun that nobody has read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use super::super::options::Work;
 use super::super::record::{Condition, Lease, LeaseWrite};
 use super::super::table::LeaderLock;
 use super::item;
@@ -102,6 +103,12 @@ impl Expression {
         self.set_or_remove(item::LEASE_OWNER, lease.owner.as_deref())
             .set_or_remove(item::CHECKPOINT_OWNER, lease.checkpoint_owner.as_deref())
     }
+}
+
+/// Writes down what leases are for, unless that is done.
+pub(super) fn work(work: &Work) -> Expression {
+    let expression = Expression::default().when_absent(item::STATE_KEY);
+    expression.set(item::WORK_STREAM, text(&work.stream)).set(item::WORK_LAKE, text(&work.lake))
 }
 
 /// Makes a lease that is not there.

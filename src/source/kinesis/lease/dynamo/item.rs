@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use super::super::options::Work;
 use super::super::record::Lease;
 use super::super::table::{LeaderLock, WorkerBeat};
 use crate::source::kinesis::Checkpoint;
@@ -37,6 +38,8 @@ pub(super) const LOCK_OWNER: &str = "ownerName";
 pub(super) const LOCK_VERSION: &str = "recordVersionNumber";
 pub(super) const LOCK_DURATION: &str = "leaseDuration";
 pub(super) const LOCK_RELEASED: &str = "isReleased";
+pub(super) const WORK_STREAM: &str = "stream";
+pub(super) const WORK_LAKE: &str = "lake";
 
 fn text<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
     item.get(name)?.as_s().ok().map(String::as_str)
@@ -88,6 +91,11 @@ pub(super) fn to_lease(item: &Item) -> Result<Option<Lease>, String> {
 pub(super) fn to_worker(item: &Item) -> Option<WorkerBeat> {
     let beat = item.get(BEAT)?.as_n().ok()?.parse().ok()?;
     Some(WorkerBeat { worker: text(item, WORKER)?.to_owned(), beat })
+}
+
+/// What the leases are for; `None` if the item does not say it.
+pub(super) fn to_work(item: &Item) -> Option<Work> {
+    Some(Work { stream: text(item, WORK_STREAM)?.to_owned(), lake: text(item, WORK_LAKE)?.to_owned() })
 }
 
 /// The leader's lock; `None` if the item is not one.

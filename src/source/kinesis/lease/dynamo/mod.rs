@@ -22,12 +22,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use self::expression::Expression;
 use self::item::Item;
 use super::error::LeaseError;
+use super::options::Work;
 use super::record::{Lease, LeaseWrite};
 use super::table::{LeaderLock, LeaseTable, WorkerBeat, Written};
 use crate::source::kinesis::explain;
 
 /// The index by which a worker finds its leases.
 const OWNER_INDEX: &str = "LeaseOwnerToLeaseKeyIndex";
+/// The key of what the leases are for. Java workers pass over it.
+const WORK: &str = "flowbound";
 /// The lock's key.
 const LEADER: &str = "Leader";
 
@@ -45,8 +48,11 @@ fn text(value: &str) -> AttributeValue {
 }
 
 impl DynamoTable {
-    /// The tables of an application, which are made if they are not there; returns when they can be used.
-    pub async fn open(client: Client, application: &str) -> Result<Self, LeaseError> {
+    /// The tables of an application for this work, which are made if they are not there; returns when they can be used.
+    ///
+    /// # Errors
+    /// When they cannot be made, are not the library's, or are of other work.
+    pub async fn open(client: Client, application: &str, work: &Work) -> Result<Self, LeaseError> {
         let table = Self {
             client,
             leases: application.to_owned(),
@@ -54,7 +60,27 @@ impl DynamoTable {
             state: format!("{application}-CoordinatorState"),
         };
         setup::make_tables(&table).await?;
+        table.bind(work).await?;
         Ok(table)
+    }
+
+    /// Writes down what the leases are for, where that is not written yet.
+    async fn bind(&self, work: &Work) -> Result<(), LeaseError> {
+        let key = (item::STATE_KEY, WORK);
+        let found = match self.update(&self.state, key, expression::work(work)).await? {
+            Ok(_) => return Ok(()),
+            Err(Some(found)) => Some(found),
+            // a stand-in that does not say which
+            Err(None) => self.item(&self.state, key).await?,
+        };
+        match found.as_ref().and_then(item::to_work) {
+            Some(was) if was == *work => Ok(()),
+            Some(was) => Err(LeaseError::OtherWork { place: self.leases.clone(), was, is: work.clone() }),
+            None => {
+                let detail = format!("the item {WORK} does not say what its leases are for");
+                Err(LeaseError::Unfit { place: self.state.clone(), detail })
+            }
+        }
     }
 
     /// Updates an item if the expression's condition holds: the item then, or `Err` with the item as it is.

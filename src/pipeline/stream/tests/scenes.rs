@@ -1,0 +1,161 @@
+//! Scenes that a storm does not have: where reading begins, and what happens when records are gone before they are read.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::lake::MemoryLake;
+use super::source::MemoryStream;
+use super::{Dice, STREAM, chain_of, options, stream};
+use crate::pipeline::stream::{Stream, StreamParts};
+use crate::source::kinesis::lease::{
+    Coordinator, CoordinatorOptions, InitialPosition, Lease, LeaseTable as _, MemoryTable, Timing,
+};
+use crate::source::kinesis::{Checkpoint, ShardInfo};
+use crate::telemetry::{Metrics, Readiness};
+
+/// Longer than any lease, audit and commit of a worker that nothing happens to.
+const A_WHILE: Duration = Duration::from_secs(120);
+
+/// Milliseconds since 1970, so many seconds ago.
+fn ago(seconds: i64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap() - seconds * 1000
+}
+
+/// How a worker ends.
+#[derive(Clone, Copy)]
+enum End {
+    Drained,
+    Killed,
+}
+
+struct Scene {
+    stream: MemoryStream,
+    lake: MemoryLake,
+    table: MemoryTable,
+    put: u64,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dice = Dice::new(1);
+        let (stream, lake) = (MemoryStream::new(dice.clone(), 0, 1), MemoryLake::new(dice, 0));
+        Self { stream, lake, table: MemoryTable::default(), put: 0 }
+    }
+
+    /// Puts so many records that came so many seconds ago.
+    fn put(&mut self, records: u64, seconds: i64) {
+        for _ in 0..records {
+            self.put += 1;
+            let line =
+                format!("2 1 eni-0a 10.0.1.9 10.0.2.9 40000 5432 6 1 {} 1795219200 1795219250 ACCEPT OK", self.put);
+            self.stream.put(line, Some(ago(seconds)));
+        }
+    }
+
+    /// A worker follows the stream for a while; its metrics.
+    async fn follow(&self, start: InitialPosition, end: End) -> String {
+        let timing = Timing::with_failover(Duration::from_secs(5));
+        let coordination = CoordinatorOptions { worker: format!("worker-{}", fastrand::u64(..)), start, timing };
+        let table = Arc::new(self.table.clone());
+        let (leases, events) = Coordinator::start(table, Arc::new(self.stream.clone()), coordination).await.unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let followed = Stream::new(StreamParts {
+            store: Arc::new(self.lake.clone()),
+            boundary: None,
+            stream: stream(),
+            streams: self.stream.clone(),
+            leases,
+            events,
+            options: options(),
+            metrics: metrics.clone(),
+            ready: Arc::new(Readiness::default()),
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(followed.run(async move { stopped.await.unwrap() }));
+        sleep(A_WHILE).await;
+        match end {
+            End::Drained => {
+                stop.send(()).unwrap();
+                task.await.unwrap().unwrap();
+            }
+            End::Killed => task.abort(),
+        }
+        metrics.render()
+    }
+
+    /// The numbers of the records whose rows are in the lake, in order.
+    fn rows(&self) -> Vec<i64> {
+        let mut rows: Vec<i64> = self.lake.rows().into_iter().map(|(_, bytes)| bytes).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    fn shard(&self) -> ShardInfo {
+        self.stream.open().remove(0)
+    }
+}
+
+fn gaps(metrics: &str) -> usize {
+    metrics.lines().filter(|line| line.starts_with("flowbound_data_gaps_total{")).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_where_it_was_at_the_first_start() {
+    let mut scene = Scene::new();
+    scene.put(3, 60);
+    scene.follow(InitialPosition::Latest, End::Killed).await;
+    assert_eq!(scene.rows(), Vec::<i64>::new());
+    // between a crash before the first commit and the next start
+    scene.put(2, 0);
+    scene.follow(InitialPosition::Latest, End::Drained).await;
+    scene.put(1, 0);
+    scene.follow(InitialPosition::Latest, End::Drained).await;
+    assert_eq!(scene.rows(), [4, 5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_gone_leads_to_those_that_follow_it() {
+    let mut scene = Scene::new();
+    scene.put(3, 60);
+    scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    let parent = scene.shard();
+    scene.put(2, 60);
+    scene.stream.split(&parent);
+    scene.stream.forget(&parent);
+    scene.put(4, 0);
+    let metrics = scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    assert_eq!(scene.rows(), [1, 2, 3, 6, 7, 8, 9], "two were gone before they were read");
+    assert_eq!(gaps(&metrics), 1, "{metrics}");
+    let chain = &scene.lake.chains()[&chain_of(&parent.id)];
+    assert!(chain.last().unwrap().shard.as_ref().unwrap().closed, "its children need not wait for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_of_another_stream_of_that_name_is_given_up() {
+    let mut scene = Scene::new();
+    scene.put(3, 0);
+    let checkpoint = Checkpoint::from_texts("49650000000000000000000000000000000000000000000000000001", 0).unwrap();
+    scene.table.create(&Lease::new(&scene.shard(), checkpoint)).await.unwrap();
+    let metrics = scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    assert_eq!((scene.rows(), gaps(&metrics)), (vec![1, 2, 3], 1));
+    assert!(scene.lake.rows()[0].0.starts_with(&format!("kinesis://{STREAM}/")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lake_that_is_behind_by_more_than_the_retention_says_so() {
+    let day = 86_400;
+    for (last, found) in [(day - 60, 0), (day + 60, 1)] {
+        let mut scene = Scene::new();
+        scene.put(3, last);
+        scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+        scene.put(1, 0);
+        let metrics = scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+        assert_eq!((scene.rows(), gaps(&metrics)), (vec![1, 2, 3, 4], found));
+        let metrics = scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+        assert_eq!(gaps(&metrics), 0, "it is up to date");
+    }
+}
