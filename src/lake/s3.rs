@@ -106,8 +106,12 @@ impl Store for S3Store {
             let Err(error) = self.s3.put(&target, body.clone(), true).await else { return Ok(true) };
             if error.kind == S3ErrorKind::Precondition || error.is_open() {
                 // it is there, or may be: whose is it?
-                if let Some(there) = self.read(path).await? {
-                    return Ok(there == bytes);
+                let there = self.s3.get(&target).await.map(|fetched| fetched.bytes);
+                match there {
+                    Ok(there) => return Ok(there == bytes),
+                    Err(error) if error.kind == S3ErrorKind::NoKey => {}
+                    // whatever is wrong now, what was asked for may still happen
+                    Err(error) => return Err(may_be_late(&error)),
                 }
             } else if error.kind != S3ErrorKind::Conflict {
                 return Err(may_be_late(&error));

@@ -1,17 +1,28 @@
 //! Writing objects: whole, in parts, as copies; and deleting them.
 
+use std::time::Duration;
+
+use aws_sdk_s3::config::Config;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier, ServerSideEncryption};
 use bytes::Bytes;
 
 use super::error::{S3Error, S3ErrorKind};
 use super::{S3, S3Uri};
+use crate::aws::backoff::back_off;
 
 /// The largest object that one CopyObject takes.
 pub const MAX_COPY_BYTES: u64 = 5 << 30;
 
 /// Keys that one DeleteObjects takes.
 const DELETE_KEYS: usize = 1000;
+
+/// Times that a key is tried that S3 does not delete for the moment.
+const DELETE_ATTEMPTS: u32 = 6;
+
+/// Time for one copy. S3 answers when it is done, and five gigabytes take their time.
+const COPY_TIME: Duration = Duration::from_secs(900);
 
 /// An upload in parts. It is nowhere to be seen before it is completed.
 #[derive(Debug, Clone)]
@@ -94,14 +105,20 @@ impl S3 {
     /// # Errors
     /// When S3 refuses.
     pub async fn unfinished_parts(&self, prefix: &S3Uri) -> Result<Vec<PartUpload>, S3Error> {
-        let request = self.client.list_multipart_uploads().bucket(&prefix.bucket).prefix(&prefix.key);
-        let page = request.send().await.map_err(|error| S3Error::of(&prefix.bucket, &error))?;
-        let uploads = page.uploads().iter();
-        Ok(uploads
-            .filter_map(|upload| {
+        let mut found = Vec::new();
+        let (mut key, mut id) = (None, None);
+        loop {
+            let request = self.client.list_multipart_uploads().bucket(&prefix.bucket).prefix(&prefix.key);
+            let request = request.set_key_marker(key).set_upload_id_marker(id);
+            let page = request.send().await.map_err(|error| S3Error::of(&prefix.bucket, &error))?;
+            found.extend(page.uploads().iter().filter_map(|upload| {
                 Some(PartUpload { uri: prefix.with_key(upload.key()?), id: upload.upload_id()?.to_owned() })
-            })
-            .collect())
+            }));
+            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+                return Ok(found);
+            }
+            (key, id) = (page.next_key_marker, page.next_upload_id_marker);
+        }
     }
 
     /// Copies an object to another key of its bucket.
@@ -111,7 +128,9 @@ impl S3 {
     pub async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<(), S3Error> {
         let request = self.client.copy_object().copy_source(from.copy_source()).bucket(&to.bucket).key(&to.key);
         let request = request.set_server_side_encryption(self.encryption());
-        let done = request.set_ssekms_key_id(self.sse_kms_key_id.clone()).send().await;
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(COPY_TIME).build();
+        let request = request.set_ssekms_key_id(self.sse_kms_key_id.clone()).customize();
+        let done = request.config_override(Config::builder().timeout_config(timeouts)).send().await;
         done.map(|_| ()).map_err(|error| S3Error::of(&to.bucket, &error))
     }
 
@@ -120,20 +139,40 @@ impl S3 {
     /// # Errors
     /// When S3 refuses one of them.
     pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), S3Error> {
-        let refused = |message: String| S3Error::new(S3ErrorKind::Other, message);
         for keys in keys.chunks(DELETE_KEYS) {
-            let named = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
-            let named = named.collect::<Result<Vec<_>, _>>().map_err(|error| refused(error.to_string()))?;
-            let named = Delete::builder().set_objects(Some(named)).quiet(true).build();
-            let named = named.map_err(|error| refused(error.to_string()))?;
-            let done = self.client.delete_objects().bucket(bucket).delete(named).send().await;
-            let done = done.map_err(|error| S3Error::of(bucket, &error))?;
-            if let Some(error) = done.errors().iter().find(|error| error.code() != Some("NoSuchKey")) {
-                let (key, code) = (error.key().unwrap_or_default(), error.code().unwrap_or("no reason"));
-                let kind = if code == "AccessDenied" { S3ErrorKind::Denied } else { S3ErrorKind::Other };
-                return Err(S3Error::new(kind, format!("S3 does not delete {key} ({code})")));
+            let mut left = keys.to_vec();
+            let mut attempt = 0;
+            // under load single keys of a request are refused for the moment, and the SDK takes the answer for a success
+            while let Some(error) = self.delete_once(bucket, &mut left).await? {
+                attempt += 1;
+                if error.kind != S3ErrorKind::Unanswered || attempt >= DELETE_ATTEMPTS {
+                    return Err(error);
+                }
+                back_off(attempt).await;
             }
         }
         Ok(())
+    }
+
+    /// Deletes what it can of these keys and leaves the others; what S3 says of one of them.
+    async fn delete_once(&self, bucket: &str, keys: &mut Vec<String>) -> Result<Option<S3Error>, S3Error> {
+        let malformed = |error: aws_sdk_s3::error::BuildError| S3Error::new(S3ErrorKind::Other, error.to_string());
+        let named = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
+        let named = named.collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+        let named = Delete::builder().set_objects(Some(named)).quiet(true).build().map_err(malformed)?;
+        let done = self.client.delete_objects().bucket(bucket).delete(named).send().await;
+        let done = done.map_err(|error| S3Error::of(bucket, &error))?;
+        let refused = |error: &&aws_sdk_s3::types::Error| error.code() != Some("NoSuchKey");
+        let refused: Vec<_> = done.errors().iter().filter(refused).collect();
+        keys.retain(|key| refused.iter().any(|error| error.key() == Some(key)));
+        Ok(refused.first().map(|error| {
+            let (key, code) = (error.key().unwrap_or_default(), error.code().unwrap_or("no reason"));
+            let kind = match code {
+                "AccessDenied" => S3ErrorKind::Denied,
+                "InternalError" | "SlowDown" | "ServiceUnavailable" => S3ErrorKind::Unanswered,
+                _ => S3ErrorKind::Other,
+            };
+            S3Error::new(kind, format!("S3 does not delete {key} ({code})"))
+        }))
     }
 }

@@ -64,17 +64,22 @@ impl Layers {
                 Err(kind) => break Err(kind),
                 Ok(Inside::Plain(content)) => break Ok(content),
                 Ok(Inside::Packed(_)) if layers == MOST => break Err(ParseErrorKind::TooNested { limit: MOST }),
-                Ok(Inside::Packed(compression)) => match unpack(compression, bytes, &mut self.next, self.left) {
-                    Ok(length) => {
-                        self.left -= length as u64;
-                        length
+                Ok(Inside::Packed(compression)) => {
+                    let (length, unpacked) = unpack(compression, bytes, &mut self.next, self.left);
+                    // also of what comes to nothing: or each user record of an aggregate could cost the limit again
+                    self.left = self.left.saturating_sub(length as u64);
+                    match unpacked {
+                        Ok(()) => length,
+                        Err(DecodeError::TooLarge { .. }) => {
+                            break Err(ParseErrorKind::TooLarge { limit: self.limit });
+                        }
+                        Err(DecodeError::Truncated(compression)) => {
+                            let what = format!("the {compression} stream stops before its end");
+                            break Err(ParseErrorKind::Damaged(what));
+                        }
+                        Err(error) => break Err(ParseErrorKind::Damaged(error.to_string())),
                     }
-                    Err(DecodeError::TooLarge { .. }) => break Err(ParseErrorKind::TooLarge { limit: self.limit }),
-                    Err(DecodeError::Truncated(compression)) => {
-                        break Err(ParseErrorKind::Damaged(format!("the {compression} stream stops before its end")));
-                    }
-                    Err(error) => break Err(ParseErrorKind::Damaged(error.to_string())),
-                },
+                }
                 Ok(Inside::Base64) => match from_base64(bytes) {
                     Some(decoded) if layers < MOST => {
                         self.next = decoded;
@@ -132,8 +137,14 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     is_something.then_some(decoded)
 }
 
-/// Unpacks all of it into `output`, which grows as needed up to the limit, and returns the length.
-fn unpack(compression: Compression, mut input: &[u8], output: &mut Vec<u8>, limit: u64) -> Result<usize, DecodeError> {
+/// Unpacks all of it into `output`, which grows as needed up to the limit; the length of what was unpacked, also when
+/// something is wrong.
+fn unpack(
+    compression: Compression,
+    mut input: &[u8],
+    output: &mut Vec<u8>,
+    limit: u64,
+) -> (usize, Result<(), DecodeError>) {
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut unpacker = Unpacker::new(compression);
     let mut length = 0;
@@ -149,12 +160,14 @@ fn unpack(compression: Compression, mut input: &[u8], output: &mut Vec<u8>, limi
         input = input.get(step.used..).unwrap_or_default();
         length += step.written;
         if length > most {
-            return Err(DecodeError::TooLarge { limit });
+            return (length, Err(DecodeError::TooLarge { limit }));
         }
-        result?;
+        if result.is_err() {
+            return (length, result);
+        }
         if input.is_empty() && step.written < size {
             break;
         }
     }
-    if unpacker.is_open() { Err(DecodeError::Truncated(compression)) } else { Ok(length) }
+    (length, if unpacker.is_open() { Err(DecodeError::Truncated(compression)) } else { Ok(()) })
 }

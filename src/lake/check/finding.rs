@@ -107,7 +107,8 @@ pub(super) mod hints {
     pub(in super::super) const FOREIGN: &str = "move it out of the lake: no query knows that it does not belong there";
     pub(in super::super) const REBUILD: &str =
         "build the lake anew from its input, and please report this: flowbound never writes such a lake";
-    pub(in super::super) const NOTHING: &str = "nothing, while a writer is at work; --repair clears what none works on";
+    pub(in super::super) const NOTHING: &str = "nothing: a writer at work publishes it; what a crash left goes when the lake is next written, or by --repair of \
+         a lake in a folder";
     pub(in super::super) const TWO_WAYS: &str =
         "keep one source of a record in a lake: traffic that came by two ways is better kept in two lakes";
 }

@@ -96,20 +96,22 @@ async fn read_chain<S: Store>(store: &S, name: String) -> Result<ChainView, Lake
     let listed = store.list(&folder).await.map_err(io_error("list", &folder))?;
     let (paths, half): (Vec<String>, Vec<String>) = listed.into_iter().partition(|path| path.ends_with(".json"));
     let read = side_by_side(&paths, |path| {
-        let path = path.clone();
-        async move { store.read(&path).await.map_err(io_error("read", &path)) }
+        // each closing repeats the one before, with every shard and day there ever was: the last is enough
+        let (path, last) = (path.clone(), paths.last() == Some(path));
+        async move {
+            let bytes = store.read(&path).await.map_err(io_error("read", &path))?;
+            let Some(bytes) = bytes else { return Ok(Err("it was taken away while it was read".to_owned())) };
+            Ok::<_, LakeError>(match Commit::from_json(&path, &bytes) {
+                Ok(commit) => Ok(Commit { closing: commit.closing.filter(|_| last), ..commit }),
+                Err(LakeError::Damaged { detail, .. }) => Err(detail),
+                Err(other) => Err(other.to_string()),
+            })
+        }
     });
     let mut chain = ChainView { name, half, ..ChainView::default() };
-    for (path, bytes) in paths.iter().zip(read.await?) {
+    for (path, commit) in paths.iter().zip(read.await?) {
         let stem = path.rsplit_once('/').and_then(|(_, name)| name.strip_suffix(".json")).unwrap_or_default();
         let number = stem.parse().ok().filter(|number| format!("{number:010}") == stem);
-        let commit = match bytes {
-            Some(bytes) => Commit::from_json(path, &bytes).map_err(|error| match error {
-                LakeError::Damaged { detail, .. } => detail,
-                other => other.to_string(),
-            }),
-            None => Err("it was taken away while it was read".to_owned()),
-        };
         match commit {
             Ok(commit) if Some(commit.number) == number => {
                 chain.commits.insert(commit.number, commit);

@@ -325,7 +325,7 @@ fn a_repair_deletes_nothing_that_may_be_needed() {
     };
     assert_eq!(block_on(compact(&lake.store, &options)).unwrap().merged.len(), 2);
     lake.put(&kept_at, &kept);
-    fs::remove_file(lake.path(&lake.file("flows", "/compact-"))).unwrap();
+    fs::remove_file(lake.path(&lake.file("flows", "/~compact-"))).unwrap();
     assert_eq!(repaired(&lake, Access::Exclusive).removed, [""; 0]);
     assert!(lake.path(&kept_at).exists());
     assert_eq!(errors(&report(&lake)), ["I5"].into());

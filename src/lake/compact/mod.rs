@@ -5,8 +5,9 @@
 //! files and removes the old ones. Of two compactions at a time one creates the commit, and the other gives up what it
 //! has staged. A crash before the commit leaves staging; one behind it is mended by the next compaction.
 //!
-//! - New files are published before old ones go: a reader may see rows of the hour twice for that moment, but never
-//!   miss any. One that has listed the old files and opens them too late is told that they are gone, and asks again.
+//! - New files are published before old ones go, and their names sort behind those of old ones, in which order S3 lists
+//!   them page by page: a reader may see rows of the hour twice for that moment, but never miss any. One that has listed
+//!   the old files and opens them too late is told that they are gone, and asks again.
 //! - Only files of streams and of earlier compactions: commits of a replay may be replaced, and take their files with
 //!   them.
 //! - Only files that are published and whose staging is gone. One whose staging is still there may be published again
@@ -19,6 +20,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use self::merge::merge;
@@ -90,6 +92,10 @@ pub async fn compact<S: Store>(store: &S, options: &CompactOptions) -> Result<Co
         };
         match unmerged {
             error @ LakeError::Damaged { .. } => compacted.left.push((group.folder, error)),
+            // taken away since it was listed, by a retention job for example
+            LakeError::Io { action, path, source } if source.kind() == ErrorKind::NotFound => {
+                compacted.left.push((group.folder, LakeError::Io { action, path, source }));
+            }
             LakeError::Conflict(_) => compacted.overtaken = true,
             error => {
                 chain.abandon().await;

@@ -103,7 +103,7 @@ mod tests {
         for (name, commit) in [
             ("flows.shardId-000000000001-0000000012-3.parquet", Some("flows.shardId-000000000001/0000000012")),
             ("a-b.alerts-0000000001-0.parquet", Some("a-b.alerts/0000000001")),
-            ("compact-0000000007-0.parquet", Some("compact/0000000007")),
+            ("~compact-0000000007-0.parquet", Some("~compact/0000000007")),
             ("replay-0000000007-0.parquet", None),
             ("mine.parquet", None),
             ("x-1-0.parquet", None),

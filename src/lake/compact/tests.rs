@@ -131,7 +131,7 @@ fn a_file_has_one_map() {
     assert_eq!(run(&lake, &later()).merged.len(), 3);
     assert_eq!(tables(&lake), before);
     assert_clean(&lake, "after");
-    let maps: Vec<_> = (1..=3).map(|number| lake.commit("compact", number).map.map(|map| map.sha256)).collect();
+    let maps: Vec<_> = (1..=3).map(|number| lake.commit("~compact", number).map.map(|map| map.sha256)).collect();
     assert_eq!(maps, [None, Some("a".to_owned()), Some("b".to_owned())]);
 }
 
@@ -180,7 +180,7 @@ fn a_crash_at_any_point_loses_nothing() {
     // before the commit: the staging is cleared when its number is passed
     let lake = sample.copy();
     let before = tables(&lake);
-    lake.put("_flowbound/staging/compact/0000000001/feed/1.parquet", b"half a file");
+    lake.put("_flowbound/staging/~compact/0000000001/feed/1.parquet", b"half a file");
     run(&lake, &later());
     assert_eq!(tables(&lake), before);
     assert_clean(&lake, "before the commit");

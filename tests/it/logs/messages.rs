@@ -395,8 +395,13 @@ fn a_bomb_is_quarantined() {
     let half = gzip(&[LINE.as_bytes(), b"\n"].concat().repeat(700_000 / LINE.len()));
     assert_eq!(read_with(options.clone(), None, &half).1.rejected, 0);
     let users: Vec<(u64, Option<u64>, &[u8])> = vec![(0, None, half.as_slice()); 2];
+    let (log, _) = read_with(options.clone(), None, &aggregate(&["a"], &[], &users));
+    let told = |log: &Log| log.rejected.iter().map(|(_, _, error)| error.kind.reason()).collect::<Vec<_>>();
+    assert_eq!(told(&log), ["too_large"]);
+    // also for what was unpacked in vain
+    let users: Vec<(u64, Option<u64>, &[u8])> = vec![(0, None, &half[..half.len() - 8]), (0, None, half.as_slice())];
     let (log, _) = read_with(options, None, &aggregate(&["a"], &[], &users));
-    assert_eq!(log.rejected.iter().map(|(_, _, error)| error.kind.reason()).collect::<Vec<_>>(), ["too_large"]);
+    assert_eq!(told(&log), ["damaged", "too_large"]);
     // many keys or events make no large trees
     let wide = format!("{{{}\"z\":0}}", "\"a\":0,".repeat(200_000));
     assert_eq!(reasons(&read(wide.as_bytes()).0), [(1, "bad_json")]);
