@@ -1,4 +1,7 @@
-//! A whole stream: records of a shard in memory in, a lake out; beside it, `replay` has the same lines from files.
+//! A whole stream: records of shards in memory in, a lake out; beside it, a replay of the same lines from files.
+//!
+//! `lines`: gzip of lines; `envelopes`: the same lines as a subscription of CloudWatch Logs sends them, which are twice
+//! as many bytes of JSON.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
 
@@ -17,16 +20,18 @@ use flate2::write::GzEncoder;
 use flowbound::boundary::{Boundary, Selection};
 use flowbound::decode::MessageOptions;
 use flowbound::lake::{FileLimits, LocalStore};
-use flowbound::pipeline::{Stream, StreamOptions, StreamParts};
+use flowbound::pipeline::{Replay, ReplayOptions, Stream, StreamOptions, StreamParts};
 use flowbound::record::LogFormat;
 use flowbound::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, InitialPosition, MemoryTable, ShardList, Timing,
 };
 use flowbound::source::kinesis::{Page, ReadError, Record, ShardInfo, ShardReader, StartAt, StreamInfo, Streams};
-use flowbound::telemetry::{Metrics, Readiness};
+use flowbound::source::{InputObject, Sources};
+use flowbound::telemetry::{Metrics, Progress, Readiness};
 use tokio::sync::Semaphore;
 
-const RECORDS: u64 = 400_000;
+/// Enough that a start, four fences and an end do not show.
+const RECORDS: u64 = 2_000_000;
 const SHARDS: usize = 4;
 /// Events of one envelope: CloudWatch Logs fills them to about this many under load.
 const EVENTS: usize = 500;
@@ -38,6 +43,13 @@ const ANSWER: usize = 20;
 struct Prepared {
     shards: Arc<Vec<Vec<Record>>>,
     ended: Arc<Semaphore>,
+}
+
+impl Prepared {
+    /// The same records, to be read once more.
+    fn again(&self) -> Self {
+        Self { shards: self.shards.clone(), ended: Arc::new(Semaphore::new(0)) }
+    }
 }
 
 struct Reader {
@@ -84,25 +96,43 @@ impl ShardList for Prepared {
     }
 }
 
-/// The lines of a log, as a subscription of CloudWatch Logs puts them: gzip of JSON.
-fn prepare(lines: &[String]) -> Prepared {
+fn plain(lines: &[String]) -> String {
+    lines.join("\n")
+}
+
+/// As a subscription of CloudWatch Logs puts lines.
+fn envelope(lines: &[String]) -> String {
+    let events: Vec<_> = lines
+        .iter()
+        .enumerate()
+        .map(|(id, line)| serde_json::json!({"id": format!("{id:056}"), "timestamp": 1_795_219_200_000_u64, "message": line}))
+        .collect();
+    let envelope = serde_json::json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "flow-logs",
+        "logStream": "eni-0a1b2c3d4e5f60718-all", "subscriptionFilters": ["all"], "logEvents": events,
+    });
+    envelope.to_string()
+}
+
+/// The lines of a log in records of the shards, in a form of text, compressed.
+fn prepare(lines: &[String], form: fn(&[String]) -> String) -> Prepared {
     let mut shards = vec![Vec::new(); SHARDS];
     for (number, lines) in lines.chunks(EVENTS).enumerate() {
-        let events: Vec<_> = lines
-            .iter()
-            .enumerate()
-            .map(|(id, line)| serde_json::json!({"id": format!("{id:056}"), "timestamp": 1_795_219_200_000_u64, "message": line}))
-            .collect();
-        let envelope = serde_json::json!({
-            "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "flow-logs",
-            "logStream": "eni-0a1b2c3d4e5f60718-all", "subscriptionFilters": ["all"], "logEvents": events,
-        });
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-        gzip.write_all(envelope.to_string().as_bytes()).unwrap();
+        gzip.write_all(form(lines).as_bytes()).unwrap();
         let sequence = format!("{}", number + 1).parse().unwrap();
         shards[number % SHARDS].push(Record { sequence, data: gzip.finish().unwrap(), arrived: None });
     }
     Prepared { shards: Arc::new(shards), ended: Arc::new(Semaphore::new(0)) }
+}
+
+fn replay(objects: Vec<InputObject>, boundary: &Boundary, lake: &Path) {
+    let store = LocalStore::create(lake).unwrap();
+    let options = ReplayOptions { threads: 2, ..ReplayOptions::default() };
+    let (sources, progress) = (Sources::default(), Progress::hidden());
+    let replay = Replay { store: &store, sources, boundary: Some(boundary), options, progress };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(replay.run(objects)).unwrap().rows, RECORDS);
 }
 
 async fn follow(prepared: Prepared, boundary: Arc<Boundary>, format: Arc<LogFormat>, lake: &Path) {
@@ -156,16 +186,29 @@ fn stream(criterion: &mut Criterion) {
         let bytes: usize = lines.iter().map(|line| line.len() + 1).sum();
         let mut group = criterion.benchmark_group(format!("stream_v{version}"));
         group.sample_size(10).throughput(Throughput::ElementsAndBytes { elements: RECORDS, bytes: bytes as u64 });
-        group.bench_function("2_threads", |bench| {
+        group.bench_function("replay", |bench| {
             bench.iter_batched(
-                || (tempfile::tempdir().unwrap(), prepare(&lines)),
-                |(lake, prepared)| {
-                    runtime.block_on(follow(prepared, boundary.clone(), format.clone(), lake.path()));
+                || tempfile::tempdir().unwrap(),
+                |lake| {
+                    replay(objects.clone(), &boundary, lake.path());
                     lake
                 },
                 BatchSize::PerIteration,
             );
         });
+        for (name, form) in [("lines", plain as fn(&[String]) -> String), ("envelopes", envelope)] {
+            let prepared = prepare(&lines, form);
+            group.bench_function(name, |bench| {
+                bench.iter_batched(
+                    || (tempfile::tempdir().unwrap(), prepared.again()),
+                    |(lake, prepared)| {
+                        runtime.block_on(follow(prepared, boundary.clone(), format.clone(), lake.path()));
+                        lake
+                    },
+                    BatchSize::PerIteration,
+                );
+            });
+        }
         group.finish();
     }
 }
