@@ -43,11 +43,20 @@ pub(super) struct CheckArgs {
     /// revisions of alerts
     #[arg(long, env = "FLOWBOUND_QUICK")]
     quick: bool,
+    /// Files of flows and alerts of days before this one may be gone: what a retention job takes is no error
+    #[arg(long, env = "FLOWBOUND_KEPT_FROM", value_name = "DATE", value_parser = parse_date)]
+    kept_from: Option<String>,
     /// Print one JSON object with all findings
     #[arg(long, env = "FLOWBOUND_JSON")]
     json: bool,
     #[command(flatten)]
     aws: AwsArgs,
+}
+
+fn parse_date(text: &str) -> Result<String, String> {
+    // as the folders of days are called
+    let date = text.parse::<jiff::civil::Date>().map_err(|_| "give a date (2026-11-21)".to_owned())?;
+    Ok(date.to_string())
 }
 
 const PROMISES: &str = "\
@@ -181,7 +190,9 @@ impl CheckLake<'_> {
             true => Some(repair(store, access).await.map_err(Failure::failed)?),
             false => None,
         };
-        let report = check(store, &CheckOptions { quick: args.quick, settle }).await.map_err(Failure::failed)?;
+        let report = check(store, &CheckOptions { quick: args.quick, settle, kept_from: args.kept_from.clone() })
+            .await
+            .map_err(Failure::failed)?;
         if args.json {
             print(format_args!("{}\n", report_json(&args.lake, &report, repaired.as_ref())))?;
         } else {

@@ -195,8 +195,12 @@ fn a_gap_in_the_chain_is_told() {
     block_on(async {
         let commit = Commit::new(2, CommitKind::Data, None, &Conserved::default());
         store.create("_flowbound/commits/replay/0000000002.json", &commit.to_json()).await.unwrap();
-        let error = Chain::open(&store, "replay", Access::Exclusive).await.err().unwrap().to_string();
-        assert!(error.contains("0000000001.json is damaged"), "{error}");
+        let whole = Chain::open(&store, "replay", Access::Exclusive).await.err();
+        let head = Chain::open_head(&store, "replay").await.err();
+        for error in [whole, head] {
+            let error = error.unwrap().to_string();
+            assert!(error.contains("0000000001.json is damaged"), "{error}");
+        }
     });
 }
 

@@ -44,6 +44,8 @@ pub struct CheckOptions {
     pub quick: bool,
     /// Pause after which what is out of place is looked at again; `None` where nobody else writes.
     pub settle: Option<Duration>,
+    /// Files of `flows` and `alerts` of days before this one (`2026-11-21`) may be gone: a retention job took them.
+    pub kept_from: Option<String>,
 }
 
 /// What a check came to.
@@ -74,13 +76,13 @@ impl Report {
 /// When it cannot be read at all. What is damaged is a finding.
 pub async fn check<S: Store>(store: &S, options: &CheckOptions) -> Result<Report, LakeError> {
     let mut snapshot = Snapshot::take(store).await?;
-    let mut findings = of_snapshot(&snapshot);
+    let mut findings = of_snapshot(&snapshot, options);
     if let Some(pause) = options.settle
         && findings.iter().any(|finding| finding.passing)
     {
         tokio::time::sleep(pause).await;
         snapshot = Snapshot::take(store).await?;
-        let again = of_snapshot(&snapshot).into_iter();
+        let again = of_snapshot(&snapshot, options).into_iter();
         findings = again.filter(|finding| !finding.passing || findings.contains(finding)).collect();
     }
     let ledger = Ledger::of(&snapshot);
@@ -115,11 +117,11 @@ pub async fn check<S: Store>(store: &S, options: &CheckOptions) -> Result<Report
     Ok(report)
 }
 
-fn of_snapshot(snapshot: &Snapshot) -> Vec<Finding> {
+fn of_snapshot(snapshot: &Snapshot, options: &CheckOptions) -> Vec<Finding> {
     let ledger = Ledger::of(snapshot);
     let mut found = Vec::new();
     chains::check_chains(snapshot, &ledger, &mut found);
-    names::check_names(snapshot, &ledger, &mut found);
+    names::check_names(snapshot, &ledger, options.kept_from.as_deref(), &mut found);
     found
 }
 

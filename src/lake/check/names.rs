@@ -7,8 +7,8 @@ use super::finding::{Finding, Invariant, hints};
 use super::snapshot::{Ledger, Snapshot};
 
 /// Everything that is there and should not be, or should be and is not.
-pub(super) fn check_names(snapshot: &Snapshot, ledger: &Ledger<'_>, found: &mut Vec<Finding>) {
-    missing(snapshot, ledger, found);
+pub(super) fn check_names(snapshot: &Snapshot, ledger: &Ledger<'_>, kept_from: Option<&str>, found: &mut Vec<Finding>) {
+    missing(snapshot, ledger, kept_from, found);
     left_over(snapshot, ledger, found);
     twice(snapshot, ledger, found);
     staging(snapshot, ledger, found);
@@ -20,7 +20,8 @@ pub(super) fn check_names(snapshot: &Snapshot, ledger: &Ledger<'_>, found: &mut 
 }
 
 /// What shall be there: whether it is, and as long as it was.
-fn missing(snapshot: &Snapshot, ledger: &Ledger<'_>, found: &mut Vec<Finding>) {
+fn missing(snapshot: &Snapshot, ledger: &Ledger<'_>, kept_from: Option<&str>, found: &mut Vec<Finding>) {
+    let mut let_go = 0;
     for (path, named) in ledger.named.iter().filter(|(path, _)| ledger.is_live(path)) {
         let by = format!("commit {} of {}", named.commit.number, named.chain.name);
         match snapshot.after.get(*path) {
@@ -29,6 +30,7 @@ fn missing(snapshot: &Snapshot, ledger: &Ledger<'_>, found: &mut Vec<Finding>) {
                 let what = format!("it has {bytes} bytes, and {by} wrote {}", named.file.bytes);
                 found.push(Finding::error(Invariant::I5, *path, what, hints::RESTORE));
             }
+            None if kept_from.is_some_and(|from| date(path).is_some_and(|date| date < from)) => let_go += 1,
             None => {
                 let staged = snapshot.staged.binary_search(&named.file.staged).is_ok();
                 let (what, hint) = match staged {
@@ -39,6 +41,17 @@ fn missing(snapshot: &Snapshot, ledger: &Ledger<'_>, found: &mut Vec<Finding>) {
             }
         }
     }
+    if let Some(from) = kept_from.filter(|_| let_go > 0) {
+        let what = format!("{let_go} files of days before {from} are gone");
+        found.push(Finding::error(Invariant::I5, "flows and alerts", what, "nothing: so it was asked for").note());
+    }
+}
+
+/// The day of a file of `flows` or `alerts`, as its folder says it.
+fn date(path: &str) -> Option<&str> {
+    let (_, rest) = path.split_once("/date=")?;
+    let date = rest.split('/').next()?;
+    date.starts_with(|first: char| first.is_ascii_digit()).then_some(date)
 }
 
 /// What shall not be there.

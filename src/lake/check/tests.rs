@@ -9,7 +9,7 @@ use crate::lake::compact::{CompactOptions, compact};
 use crate::lake::testing::{DAY, HOUR, TestLake, block_on};
 use crate::lake::{Access, COMMITS, Chain, Commit, CommitKind, FileLimits, Store, Unit};
 
-const ALONE: CheckOptions = CheckOptions { quick: false, settle: None };
+const ALONE: CheckOptions = CheckOptions { quick: false, settle: None, kept_from: None };
 
 fn report(lake: &TestLake) -> Report {
     block_on(check(&lake.store, &ALONE)).unwrap()
@@ -27,7 +27,7 @@ fn a_lake_as_promised_has_no_findings() {
     assert_eq!(report.findings, []);
     // a, b: 3 rows each; c: 3; parent: 2 and 1; child: 2 and 2
     assert_eq!((report.chains, report.commits, report.rows), (4, 13, 16));
-    let quick = block_on(check(&lake.store, &CheckOptions { quick: true, settle: None })).unwrap();
+    let quick = block_on(check(&lake.store, &CheckOptions { quick: true, ..ALONE })).unwrap();
     assert_eq!(quick, report);
     assert_eq!(block_on(check(&TestLake::empty().store, &ALONE)).unwrap(), Report::default());
 }
@@ -57,6 +57,23 @@ fn alert(lake: &TestLake, revision: i32) {
         commit.closing.clone_from(&chain.head().unwrap().closing);
         chain.commit_next(unit.into_commit(commit)).await.unwrap();
     });
+}
+
+#[test]
+fn days_that_a_retention_job_took_are_told_when_it_was_asked_for() {
+    let lake = TestLake::sample();
+    let gone = lake.files("flows").into_iter().find(|path| path.contains("date=2")).unwrap();
+    fs::remove_file(lake.path(&gone)).unwrap();
+    let kept_from = |date: &str| {
+        let options = CheckOptions { kept_from: Some(date.to_owned()), ..ALONE };
+        block_on(check(&lake.store, &options)).unwrap()
+    };
+    let day = gone.split("date=").nth(1).unwrap().split('/').next().unwrap();
+    for report in [report(&lake), kept_from(day)] {
+        assert_eq!(errors(&report), ["I5"].into(), "{report:?}");
+    }
+    let after = kept_from("9999-12-31");
+    assert_eq!((errors(&after), after.findings.len()), (BTreeSet::new(), 1), "{after:?}");
 }
 
 const BREAKS: &[(&str, &str, Break)] = &[
@@ -208,7 +225,7 @@ fn a_quick_check_opens_nothing() {
     for (invariant, what, damage) in BREAKS {
         let lake = sample.copy();
         damage(&lake);
-        let found = block_on(check(&lake.store, &CheckOptions { quick: true, settle: None })).unwrap();
+        let found = block_on(check(&lake.store, &CheckOptions { quick: true, ..ALONE })).unwrap();
         let hidden = needs_rows.iter().any(|part| what.contains(part));
         let expected = [*invariant].into_iter().filter(|_| !hidden).collect();
         assert_eq!(errors(&found), expected, "{what}");
@@ -241,7 +258,7 @@ fn a_writer_at_work_breaks_nothing() {
 fn what_is_out_of_place_is_looked_at_again() {
     let lake = TestLake::sample();
     let commit = unpublished(&lake);
-    let options = CheckOptions { quick: false, settle: Some(Duration::from_secs(10)) };
+    let options = CheckOptions { settle: Some(Duration::from_secs(10)), ..ALONE };
     block_on(async {
         let stays = check(&lake.store, &options).await.unwrap();
         assert_eq!(errors(&stays), ["I5"].into(), "{stays:?}");

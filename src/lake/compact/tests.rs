@@ -26,7 +26,7 @@ fn run(lake: &TestLake, options: &CompactOptions) -> Compacted {
 }
 
 fn assert_clean(lake: &TestLake, why: &str) {
-    let report = block_on(check(&lake.store, &CheckOptions { quick: false, settle: None })).unwrap();
+    let report = block_on(check(&lake.store, &CheckOptions { quick: false, settle: None, kept_from: None })).unwrap();
     assert_eq!(report.findings, [], "{why}");
 }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Cursor, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Dice;
 use crate::lake::{Commit, StagedFile, Store};
@@ -23,6 +24,8 @@ pub(super) struct MemoryLake {
     dice: Dice,
     /// Of a hundred requests so many fail, and as many lose their answer.
     pub(super) stormy: Arc<Mutex<u64>>,
+    /// Requests of this worker arrive at this time at the earliest.
+    stalled: Arc<Mutex<Option<Instant>>>,
     scratch: Arc<tempfile::TempDir>,
 }
 
@@ -33,7 +36,21 @@ fn lost() -> io::Error {
 impl MemoryLake {
     pub(super) fn new(dice: Dice, stormy: u64) -> Self {
         let scratch = Arc::new(tempfile::tempdir().unwrap());
-        Self { files: Files::default(), dice, stormy: Arc::new(Mutex::new(stormy)), scratch }
+        Self { files: Files::default(), dice, stormy: Arc::new(Mutex::new(stormy)), stalled: Arc::default(), scratch }
+    }
+
+    /// The same lake as another worker reaches it.
+    pub(super) fn of_a_worker(&self) -> Self {
+        Self { stalled: Arc::default(), ..self.clone() }
+    }
+
+    /// What this worker asks, and has asked, does not arrive for so long.
+    pub(super) fn stall(&self, time: Duration) {
+        *self.stalled.lock().unwrap() = Some(Instant::now() + time);
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.lock().unwrap().is_some_and(|until| Instant::now() < until)
     }
 
     async fn request<R: Send + 'static>(
@@ -42,10 +59,12 @@ impl MemoryLake {
     ) -> io::Result<R> {
         let stormy = *self.stormy.lock().unwrap();
         let luck = self.dice.below(100);
-        let files = self.files.clone();
+        let (files, stalled) = (self.files.clone(), self.stalled.clone());
         let after = |before| {
             tokio::spawn(async move {
                 sleep(before).await;
+                let until = *stalled.lock().unwrap();
+                sleep_until(until.unwrap_or_else(Instant::now)).await;
                 effect(&mut files.lock().unwrap())
             })
         };

@@ -1,6 +1,7 @@
 //! The protocol under storms: from each seed another history of crashes, losses, lost answers, splits and merges.
 //!
-//! A crash drops a worker at whatever await it is in; what it had asked of the lake may still take effect. Checked by
+//! A crash drops a worker at whatever await it is in; what it had asked of the lake may still take effect. A worker may
+//! also stand still until others have what it had, and go on. Checked by
 //! name: I1 and I6 by every row that is visible in the end, I2 by every chain, I3 and I4 all the time, I5 by files and
 //! staging, I7 and I8 by the alerts of a worker that nothing happened to, I9 by the time that the end takes.
 
@@ -35,6 +36,7 @@ const STORM: Duration = Duration::from_secs(120);
 const AFTERMATH: Duration = Duration::from_secs(180);
 
 struct Worker {
+    lake: MemoryLake,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), StreamError>>,
 }
@@ -74,7 +76,10 @@ impl Simulation {
     async fn start_worker(&mut self, lake: &MemoryLake, table: &MemoryTable) {
         self.started += 1;
         let (dice, stormy) = (self.dice.clone(), self.lake.stormy.clone());
+        let lake = lake.of_a_worker();
+        let reached = lake.clone();
         let table = table.with_faults(move || match dice.below(100) {
+            _ if reached.is_stalled() => Fault::Refused,
             luck if luck < *stormy.lock().unwrap() => Fault::Refused,
             luck if luck < 2 * *stormy.lock().unwrap() => Fault::ResponseLost,
             luck if luck < 40 => Fault::Slow(dice.millis(50), dice.millis(50)),
@@ -104,7 +109,7 @@ impl Simulation {
             // dropped without a word: that is a crash, and the task is gone as well
             let _crashed = stopped.await;
         }));
-        self.workers.push(Worker { stop, task });
+        self.workers.push(Worker { lake, stop, task });
     }
 
     /// Most are expected; some come from where nobody should, and are breaches of a few keys.
@@ -124,7 +129,7 @@ impl Simulation {
     async fn something_happens(&mut self) {
         let open = self.stream.open();
         let worker = self.dice.below(self.workers.len() as u64) as usize;
-        match self.dice.below(8) {
+        match self.dice.below(9) {
             0 | 1 if !self.workers.is_empty() => self.workers.swap_remove(worker).task.abort(),
             2 if self.workers.len() > 1 => {
                 let leaving = self.workers.swap_remove(worker);
@@ -139,6 +144,8 @@ impl Simulation {
                 let low = self.dice.below(open.len() as u64 - 1) as usize;
                 self.stream.merge(&open[low], &open[low + 1]);
             }
+            // longer than its leases live, mostly: what it had asked of the lake arrives when others are at work
+            7 if self.workers.len() > 1 => self.workers[worker].lake.stall(self.dice.millis(20_000)),
             _ => {}
         }
     }
