@@ -3,7 +3,9 @@
 
 pub mod backoff;
 pub mod blocking;
+mod no_answer;
 pub mod s3;
+pub mod sqs;
 
 use std::time::Duration;
 
