@@ -94,7 +94,8 @@ fn stop_on_signal(runtime: &Runtime) -> Result<watch::Receiver<bool>, Failure> {
         tracing::info!("finishing what was begun; again to end at once");
         told.send_replace(true);
         signalled(&mut terminate, &mut interrupt).await;
-        let exit: Exit = tell(Failure::failed("ended at once: what was not committed comes again, nothing is lost or doubled"));
+        let exit: Exit =
+            tell(Failure::failed("ended at once: what was not committed comes again, nothing is lost or doubled"));
         std::process::exit(i32::from(exit as u8));
     });
     Ok(stop)

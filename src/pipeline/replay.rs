@@ -179,8 +179,7 @@ impl<'r, S: Store> Session<'r, S> {
         if self.comes_again && !unfinished.is_empty() {
             return Err(ReplayError::Unfinished(unfinished));
         }
-        let mut commit =
-            Commit::new(self.chain.next_number(), CommitKind::Data, self.map.clone(), &result.conserved);
+        let mut commit = Commit::new(self.chain.next_number(), CommitKind::Data, self.map.clone(), &result.conserved);
         for (object, report) in planned.objects.iter().zip(&result.reports) {
             match report.unread.get() {
                 Some(why) => summary.skipped.push(Skipped { uri: object.uri.clone(), why: why.clone() }),

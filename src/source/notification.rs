@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn what_tells_of_no_new_object_is_known() {
-        let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-21T00:00:00Z", "Bucket": "logs"});
+        let test =
+            json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-21T00:00:00Z", "Bucket": "logs"});
         check(&test, &Ok(Notification::Test));
         check(&json!({"Records": [record("ObjectRemoved:Delete", "a.gz")]}), &created(&[]));
         check(&bridged("Object Deleted", "a.gz"), &created(&[]));
@@ -230,7 +231,8 @@ mod tests {
         ] {
             check(&body, &Err(error));
         }
-        let confirmation = json!({"Type": "SubscriptionConfirmation", "Message": "You have chosen…", "SubscribeURL": "https://"});
+        let confirmation =
+            json!({"Type": "SubscriptionConfirmation", "Message": "You have chosen…", "SubscribeURL": "https://"});
         assert_eq!(read(&confirmation.to_string()), Err(Error::Unconfirmed));
         let twice = through_sns(&through_sns(&put("a.gz")));
         assert_eq!(read(&twice.to_string()), Err(Error::Other));

@@ -311,3 +311,153 @@ pub async fn pause(failures: u32, stop: &mut watch::Receiver<bool>) {
         () = back_off(failures) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::aws::s3::S3Options;
+    use crate::aws::s3::fake::{Answer, Asked, Log, endpoint};
+
+    const LIMITS: BatchLimits = BatchLimits { bytes: u64::MAX, age: Duration::from_secs(1) };
+
+    /// A queue with these messages (id and body; the receipt is the id, too), of which every object is in S3 but what
+    /// is called `gone`. Other requests to the queue are answered so.
+    async fn queue(
+        messages: Vec<(&'static str, String)>,
+        mut answer: impl FnMut(&str, &Asked) -> Value + Send + 'static,
+    ) -> (NotificationQueue, Log) {
+        let mut messages = messages.into_iter();
+        let (config, log) = endpoint(move |asked| match asked.headers.get("x-amz-target").map(String::as_str) {
+            Some("AmazonSQS.ReceiveMessage") => {
+                let some = messages.by_ref().take(BATCH);
+                let some: Vec<_> =
+                    some.map(|(id, body)| json!({"MessageId": id, "ReceiptHandle": id, "Body": body})).collect();
+                Answer::new(200, json!({"Messages": some}).to_string())
+            }
+            Some(target) => Answer::new(200, answer(target.trim_start_matches("AmazonSQS."), asked).to_string()),
+            None if asked.line.contains("gone") => Answer::new(404, ""),
+            None if asked.line.contains("secret") => Answer::new(403, ""),
+            None => Answer::new(200, vec![b'x'; 7]).header("etag", "\"e\""),
+        })
+        .await;
+        let s3 = S3::new(&config, &S3Options::default(), Handle::current());
+        let queue = Queue::new(&config, "http://127.0.0.1/1/logs".to_owned(), Duration::from_millis(300));
+        (NotificationQueue::new(queue, s3, InputFilter::default()), log)
+    }
+
+    fn created(keys: &[&str]) -> String {
+        let record = |key: &&str| {
+            let s3 = json!({"bucket": {"name": "logs"}, "object": {"key": key}});
+            json!({"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": s3})
+        };
+        json!({"Records": keys.iter().map(record).collect::<Vec<_>>()}).to_string()
+    }
+
+    /// Receipts in the requests of one kind, request by request.
+    fn receipts(log: &Log, action: &str) -> Vec<Vec<String>> {
+        let target = format!("AmazonSQS.{action}");
+        let log = log.lock().unwrap();
+        let asked = log.iter().filter(|asked| asked.headers.get("x-amz-target") == Some(&target));
+        let entries = |asked: &Asked| -> Vec<String> {
+            let body: Value = serde_json::from_slice(&asked.body).unwrap();
+            let entries = body["Entries"].as_array().unwrap().iter();
+            entries.map(|entry| entry["ReceiptHandle"].as_str().unwrap().to_owned()).collect()
+        };
+        asked.map(entries).collect()
+    }
+
+    #[tokio::test]
+    async fn messages_are_deleted_when_all_that_they_name_is_read() {
+        let messages = vec![
+            ("both", created(&["1.gz", "2.gz"])),
+            ("one", created(&["1.gz"])),
+            ("other", created(&["2.gz"])),
+            ("third", created(&["3.gz", "picture.png"])),
+            ("gone", created(&["gone.gz"])),
+            ("nothing", created(&["picture.png"])),
+            ("secret", created(&["secret.gz", "4.gz"])),
+            ("junk", "hello".to_owned()),
+            ("test", json!({"Event": "s3:TestEvent"}).to_string()),
+        ];
+        let (mut queue, log) = queue(messages, |_, _| json!({"Successful": [], "Failed": []})).await;
+        let (_told, mut stop) = watch::channel(false);
+        let mut batch = queue.gather(&LIMITS, &mut stop).await.unwrap();
+        let uris: Vec<_> = batch.objects().into_iter().map(|object| (object.uri, object.identity)).collect();
+        let object = |number: u8| (format!("s3://logs/{number}.gz"), "7-e".to_owned());
+        assert_eq!(uris, [1, 2, 3, 4].map(object), "what the lake has by now does no harm");
+        assert!(!queue.held.receipts().contains("secret") && !queue.held.receipts().contains("junk"));
+        batch.leave("s3://logs/2.gz");
+        queue.finish(batch).await;
+        assert_eq!(receipts(&log, "DeleteMessageBatch"), [["one", "third", "gone", "nothing", "test"]]);
+        assert!(queue.held.receipts().is_empty());
+        let heads = log.lock().unwrap().iter().filter(|asked| asked.line == "HEAD /logs/1.gz").count();
+        assert_eq!(heads, 1, "an object is looked at once");
+        assert_eq!(queue.told.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_deleted_is_deleted_again_if_that_helps() {
+        const IDS: [&str; 12] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"];
+        let messages = IDS.iter().map(|id| (*id, created(&["1.gz"]))).collect();
+        let mut requests = 0;
+        let (mut queue, log) = queue(messages, move |action, _| {
+            requests += u32::from(action == "DeleteMessageBatch");
+            let failed = |id: &str, code: &str, own: bool| json!({"Id": id, "Code": code, "SenderFault": own});
+            let failed = match requests {
+                1 => json!([failed("3", "InternalError", false), failed("4", "ReceiptHandleIsInvalid", true)]),
+                2 => json!([failed("0", "InternalError", false)]),
+                _ => json!([]),
+            };
+            json!({"Successful": [], "Failed": failed})
+        })
+        .await;
+        let (_told, mut stop) = watch::channel(false);
+        let batch = queue.gather(&LIMITS, &mut stop).await.unwrap();
+        queue.finish(batch).await;
+        let deletions = receipts(&log, "DeleteMessageBatch");
+        assert_eq!(deletions[0], IDS[..10]);
+        assert_eq!(deletions[1..], [vec!["3"], vec!["3"], vec!["10", "11"]]);
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_extended_in_time_in_tens_until_the_queue_says_no() {
+        let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+        let messages = ids.map(|id| (id, created(&["1.gz"]))).into();
+        let (mut queue, log) = queue(messages, |_, asked| {
+            let body: Value = serde_json::from_slice(&asked.body).unwrap();
+            assert_eq!(body["Entries"][0]["VisibilityTimeout"], 1, "whole seconds, never less");
+            // the last message of each request was taken away
+            let last = body["Entries"].as_array().unwrap().len() - 1;
+            let failed = json!({"Id": last.to_string(), "Code": "ReceiptHandleIsInvalid", "SenderFault": true});
+            json!({"Successful": [], "Failed": if last == 1 { json!([failed]) } else { json!([]) }})
+        })
+        .await;
+        let (_told, mut stop) = watch::channel(false);
+        let _batch = queue.gather(&LIMITS, &mut stop).await.unwrap();
+        let enough = || receipts(&log, "ChangeMessageVisibilityBatch").iter().filter(|some| some.len() == 1).count() > 1;
+        while !enough() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let extended = receipts(&log, "ChangeMessageVisibilityBatch");
+        let full = extended.iter().rposition(|some| some.len() == 2).unwrap();
+        assert_eq!(extended[full - 1..=full], [ids[..10].to_vec(), vec!["k", "l"]]);
+        assert_eq!(extended[full + 1..][..2], [ids[..10].to_vec(), vec!["k"]]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_ends_when_it_is_full_or_this_shall_stop() {
+        let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+        let messages = ids.map(|id| (id, created(&[&format!("{id}.gz")]))).into();
+        let (mut queue, _log) = queue(messages, |_, _| json!({})).await;
+        let (told, mut stop) = watch::channel(false);
+        let full = BatchLimits { bytes: 70, ..LIMITS };
+        assert_eq!(queue.gather(&full, &mut stop).await.unwrap().objects().len(), 10);
+        told.send_replace(true);
+        assert!(queue.gather(&LIMITS, &mut stop).await.unwrap().is_empty());
+        told.send_replace(false);
+        assert_eq!(queue.gather(&LIMITS, &mut stop).await.unwrap().objects().len(), 2);
+    }
+}

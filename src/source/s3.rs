@@ -274,7 +274,11 @@ mod tests {
             let size = |bytes: usize| Answer::new(200, vec![b'x'; bytes]).header("etag", "\"e\"");
             match asked.line.as_str() {
                 line if line.contains("list-type") => {
-                    let key = if line.contains("prefix=lake%2F_flowbound") { "<Contents><Key>x</Key></Contents>" } else { "" };
+                    let key = if line.contains("prefix=lake%2F_flowbound") {
+                        "<Contents><Key>x</Key></Contents>"
+                    } else {
+                        ""
+                    };
                     Answer::new(200, format!("<ListBucketResult>{key}</ListBucketResult>"))
                 }
                 line if line.contains("gone") => Answer::new(404, ""),

@@ -5,7 +5,6 @@ import random
 import signal
 import time
 
-import boto3
 import lakes
 import pytest
 from proxy import FaultProxy

@@ -72,6 +72,12 @@ pub(crate) type Log = Arc<Mutex<Vec<Asked>>>;
 
 /// A client of a server that answers so; it does not retry by itself.
 pub(crate) async fn serve(answer: impl FnMut(&Asked) -> Answer + Send + 'static) -> (S3, Log) {
+    let (config, log) = endpoint(answer).await;
+    (S3::new(&config, &S3Options::default(), Handle::current()), log)
+}
+
+/// The same for clients of any service.
+pub(crate) async fn endpoint(answer: impl FnMut(&Asked) -> Answer + Send + 'static) -> (SdkConfig, Log) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (answer, log) = (Arc::new(Mutex::new(answer)), Log::default());
@@ -100,7 +106,7 @@ pub(crate) async fn serve(answer: impl FnMut(&Asked) -> Answer + Send + 'static)
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("id", "secret", None, None, "test")))
         .retry_config(RetryConfig::disabled())
         .build();
-    (S3::new(&config, &S3Options::default(), Handle::current()), log)
+    (config, log)
 }
 
 async fn read(stream: &mut BufReader<TcpStream>) -> Option<Asked> {

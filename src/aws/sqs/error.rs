@@ -78,13 +78,19 @@ fn answered(url: &str, region: &str, status: u16, code: Option<&str>, said: Opti
         }
         (
             _,
-            "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch"
-            | "InvalidSignatureException" | "ExpiredToken" | "ExpiredTokenException" | "MissingAuthenticationToken",
+            "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "SignatureDoesNotMatch"
+            | "InvalidSignatureException"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "MissingAuthenticationToken",
         ) => (Kind::Credentials, format!("SQS does not take the credentials for the queue {url} ({words})")),
         (_, code) if code.contains("Throttl") || code == "OverLimit" => {
             (Kind::Busy, format!("SQS has enough of the requests for the queue {url} ({words})"))
         }
-        (401 | 403, _) | (_, "AccessDenied" | "AccessDeniedException" | "KmsAccessDenied" | "KMS.AccessDeniedException") => (
+        (401 | 403, _)
+        | (_, "AccessDenied" | "AccessDeniedException" | "KmsAccessDenied" | "KMS.AccessDeniedException") => (
             Kind::Denied,
             format!(
                 "access to the queue {url} is denied ({words}): allow sqs:ReceiveMessage, sqs:DeleteMessage and \
@@ -121,7 +127,7 @@ mod tests {
             (400, "QueueDoesNotExist", "eu-west-1", Kind::NoQueue, "check its URL, and the region, which is eu-west-1"),
             (400, "InvalidAddress", "us-east-1", Kind::NoQueue, "go to us-east-1: use --aws-region eu-west-1"),
             (400, "AWS.SimpleQueueService.NonExistentQueue", "us-east-1", Kind::NoQueue, "use --aws-region eu-west-1"),
-            (403, "AccessDeniedException", "eu-west-1", Kind::Denied, "is denied (AccessDeniedException: said so): allow"),
+            (403, "AccessDeniedException", "eu-west-1", Kind::Denied, "denied (AccessDeniedException: said so)"),
             (400, "AccessDenied", "eu-west-1", Kind::Denied, "sqs:ChangeMessageVisibility"),
             (403, "InvalidClientTokenId", "eu-west-1", Kind::Credentials, "does not take the credentials"),
             (400, "ExpiredTokenException", "eu-west-1", Kind::Credentials, "ExpiredTokenException"),
