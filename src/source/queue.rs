@@ -154,7 +154,7 @@ impl NotificationQueue {
             let objects = match notification::read(&body) {
                 Ok(Notification::Created(objects)) => objects,
                 Ok(Notification::Test) => {
-                    tracing::info!(message = id, "S3 tries whether it may send");
+                    tracing::info!(id, "S3 tries whether it may send");
                     Vec::new()
                 }
                 Err(error) => {
@@ -216,7 +216,7 @@ impl NotificationQueue {
         if self.told.contains(&id) {
             return;
         }
-        tracing::warn!(message = id, why, "message left in the queue");
+        tracing::warn!(id, why, "message left in the queue");
         if self.told.len() >= TOLD {
             self.told.clear();
         }
