@@ -54,6 +54,7 @@ impl<S: Store> Replay<'_, S> {
         let mut follower = Follower { replay: self, session: None, stop, summary: Summary::default() };
         // what is wrong with the lake or the map shows now, not when the first message comes
         follower.attempt(async |_| Ok(())).await?;
+        tracing::info!("following");
         follower.until_stopped(queue, options).await?;
         follower.close().await?;
         Ok(Summary { elapsed: started.elapsed(), ..follower.summary })

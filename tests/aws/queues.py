@@ -122,6 +122,7 @@ class Follower:
 
     def end(self, exit_code=0, timeout=60):
         """SIGTERM, and all that belongs to it; the summary."""
+        self.says("following")
         self.run.send_signal(signal.SIGTERM)
         out, _ = self.run.communicate(timeout=timeout)
         assert self.run.returncode == exit_code, self.said()
