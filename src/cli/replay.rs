@@ -106,7 +106,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         _ => None,
     };
     let (input, unreadable) = match queue {
-        Some(queue) => (Input::Queue(queue), Vec::new()),
+        Some(queue) => (Input::Queue(Box::new(queue)), Vec::new()),
         None => {
             let found = args.input.find(&sources, &filter)?;
             (Input::Objects(found.objects), found.unreadable)
@@ -137,7 +137,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
 /// What is replayed.
 enum Input {
     Objects(Vec<InputObject>),
-    Queue(OpenQueue),
+    Queue(Box<OpenQueue>),
 }
 
 struct Run<'r> {

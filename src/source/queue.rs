@@ -437,7 +437,8 @@ mod tests {
         .await;
         let (_told, mut stop) = watch::channel(false);
         let _batch = queue.gather(&LIMITS, &mut stop).await.unwrap();
-        let enough = || receipts(&log, "ChangeMessageVisibilityBatch").iter().filter(|some| some.len() == 1).count() > 1;
+        let enough =
+            || receipts(&log, "ChangeMessageVisibilityBatch").iter().filter(|some| some.len() == 1).count() > 1;
         while !enough() {
             sleep(Duration::from_millis(10)).await;
         }
