@@ -42,13 +42,6 @@ TABLES = {
 }
 
 
-#: Of alerts that came in several revisions, the last.
-LAST = {
-    "alerts": TABLES["alerts"].replace("REPLACE", "EXCLUDE (revision, status) REPLACE"),
-    "of": "QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY revision DESC) = 1",
-}
-
-
 def differences(one, other, revisions=True):
     """Rows of `flows` and `alerts` that are in one lake and not in the other, as many times as they are; without
     revisions, of alerts as they came to be in the end."""
@@ -57,7 +50,8 @@ def differences(one, other, revisions=True):
         for table, select in TABLES.items():
             last = ""
             if table == "alerts" and not revisions:
-                select, last = LAST["alerts"], LAST["of"]
+                select = select.replace("REPLACE", "EXCLUDE (revision, status) REPLACE")
+                last = "QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY revision DESC) = 1"
             a, b = (
                 f"{select} FROM read_parquet('{lake}/{table}/**/*.parquet', hive_partitioning = true) {last}"
                 for lake in (one, other)

@@ -7,6 +7,7 @@ import time
 
 import lakes
 import pytest
+from processes import until
 from proxy import FaultProxy
 from queues import record
 
@@ -33,6 +34,20 @@ def undisturbed(program, generated, tmp_path_factory):
 
 def port(s3):
     return int(s3.url.rsplit(":", 1)[1])
+
+
+def upload(s3, folder):
+    """Puts every log into the bucket `logs`; their keys."""
+    lakes.upload(s3, folder)
+    return [key for key, _ in s3.keys("s3://logs")]
+
+
+def told(s3, queue, folder):
+    """The same, and the queue is told of each."""
+    keys = upload(s3, folder)
+    for key in keys:
+        queue.send({"Records": [record(key)]})
+    return keys
 
 
 def same(one, lake):
@@ -64,7 +79,7 @@ def test_every_way_gives_the_rows_of_a_plain_replay(s3, queue, follow, local, tm
 
 
 def test_what_comes_twice_is_in_the_lake_once(s3, queue, follow, local, tmp_path):
-    keys = [key for key, _ in upload(s3, lakes.LOGS)]
+    keys = upload(s3, lakes.LOGS)
     queue.send({"Records": [record(key) for key in keys]})
     for key in keys:
         queue.send({"Records": [record(key), record(key, "ObjectCreated:Copy")]})
@@ -84,12 +99,6 @@ def test_what_comes_twice_is_in_the_lake_once(s3, queue, follow, local, tmp_path
     summary = again.end()
     assert (summary["objects"], summary["known_objects"]) == (0, len(keys)), again.said()
     same(local, in_s3(s3, tmp_path))
-
-
-def upload(s3, folder, layout="plain"):
-    """Puts every log into the bucket `logs`; their keys."""
-    lakes.upload(s3, folder, layout=layout)
-    return s3.keys("s3://logs")
 
 
 def test_only_what_is_a_log_and_asked_for_is_read(s3, queue, follow, tmp_path):
@@ -125,8 +134,7 @@ JUNK = ["", "hello", "{}", '{"Records": [{"eventSource": "aws:s3"}]}', "[" * 100
 
 def test_what_is_no_notification_stays_until_it_is_dead(s3, queue, follow, local, tmp_path):
     ids = [queue.send(body or " ") for body in JUNK]
-    for key, _ in upload(s3, lakes.LOGS):
-        queue.send({"Records": [record(key)]})
+    told(s3, queue, lakes.LOGS)
     follower = follow(tmp_path / "lake", "follower", *OPTIONS, "--sqs-visibility", "1")
     follower.until_done(left=len(JUNK))
     follower.says("committed")
@@ -161,9 +169,7 @@ def test_an_object_that_changed_is_left(s3, queue, follow, tmp_path):
 
 @pytest.mark.parametrize("moment", range(4))
 def test_killed_at_a_random_moment(s3, queue, follow, generated, undisturbed, tmp_path, moment):
-    keys = upload(s3, generated)
-    for key, _ in keys:
-        queue.send({"Records": [record(key)]})
+    keys = told(s3, queue, generated)
     dice = random.Random(moment)
     small = (*OPTIONS, "--commit-mib", "0.1", "--sqs-visibility", "3")
     for number in range(3):
@@ -206,22 +212,26 @@ def reads_log(request):
     return request.method == "GET" and request.target.startswith("/logs/AWSLogs")
 
 
+def looks_at_log(request):
+    return request.method == "HEAD" and request.target.startswith("/logs/AWSLogs")
+
+
 def test_work_that_takes_longer_than_the_visibility_is_done_once(s3, queue, follow, local, tmp_path):
-    keys = upload(s3, lakes.LOGS)
-    for key, _ in keys:
-        queue.send({"Records": [record(key)]})
+    keys = told(s3, queue, lakes.LOGS)
     with Only(port(s3), stall_seconds=0.4).meant(reads_log, "stall") as proxy:
         options = (*OPTIONS, "--sqs-visibility", "2", "--threads", "1")
         follower = follow(tmp_path / "lake", "follower", *options, url=proxy.url)
-        began = time.monotonic()
-        # a second one would get what is not kept
-        other = follow(tmp_path / "other", "other", *OPTIONS, "--sqs-visibility", "2")
-        other.run.send_signal(signal.SIGSTOP)
-        follower.says("committed")
+        until(lambda: any(map(reads_log, proxy.requests)), 60, follower.said)
+        began, received = time.monotonic(), []
+        while "committed" not in follower.said():
+            # what is not kept, another worker would get
+            answer = queue.sqs.receive_message(QueueUrl=queue.url, WaitTimeSeconds=1)
+            received += answer.get("Messages", [])
+            assert time.monotonic() - began < 60, follower.said()
         took = time.monotonic() - began
         follower.until_done()
-        other.run.kill()
         summary = follower.end()
+    assert received == []
     assert took > 6, "it was to take three times as long as the visibility"
     assert summary["objects"] == len(keys), follower.said()
     reads = [request.target for request in proxy.requests if reads_log(request)]
@@ -233,9 +243,7 @@ def test_work_that_takes_longer_than_the_visibility_is_done_once(s3, queue, foll
 @pytest.mark.parametrize("fault", ["lost", "error", "slow"])
 def test_deletions_that_fail(s3, queue, follow, local, tmp_path, fault):
     """The first deletions are answered by nothing but faults, for longer than the SDK tries; then all is well."""
-    keys = upload(s3, lakes.LOGS)
-    for key, _ in keys:
-        queue.send({"Records": [record(key)]})
+    keys = told(s3, queue, lakes.LOGS)
     with Only(port(s3)).meant(asks("DeleteMessageBatch"), fault, times=10) as proxy:
         follower = follow(LAKE, "follower", *OPTIONS, "--sqs-visibility", "2", url=proxy.url)
         follower.until_done()
@@ -255,9 +263,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("faults", FAULTS)
 def test_faults_change_nothing(s3, queue, follow, generated, undisturbed, tmp_path, faults):
-    keys = upload(s3, generated)
-    for key, _ in keys:
-        queue.send({"Records": [record(key)]})
+    keys = told(s3, queue, generated)
     with FaultProxy(port(s3), FAULTS[faults], 3) as proxy:
         # what is received by an answer that is lost comes again
         options = (*OPTIONS, "--commit-mib", "0.2", "--sqs-visibility", "5")
@@ -270,11 +276,8 @@ def test_faults_change_nothing(s3, queue, follow, generated, undisturbed, tmp_pa
 
 def test_a_bucket_that_does_not_answer_is_waited_for(s3, queue, follow, local, tmp_path):
     """Longer than the SDK tries; meanwhile messages are kept."""
-    keys = upload(s3, lakes.LOGS)
-    for key, _ in keys:
-        queue.send({"Records": [record(key)]})
-    looks = lambda request: request.method == "HEAD" and request.target.startswith("/logs/AWSLogs")
-    with Only(port(s3)).meant(looks, "error", times=20 * 8) as proxy:
+    keys = told(s3, queue, lakes.LOGS)
+    with Only(port(s3)).meant(looks_at_log, "error", times=20 * 8) as proxy:
         follower = follow(tmp_path / "lake", "follower", *OPTIONS, "--sqs-visibility", "3", url=proxy.url)
         follower.until_done(300)
         summary = follower.end()
@@ -285,12 +288,11 @@ def test_a_bucket_that_does_not_answer_is_waited_for(s3, queue, follow, local, t
 
 def test_an_object_that_breaks_off_is_not_kept_in_part(s3, queue, follow, local, tmp_path):
     """In a plain replay what came before a fault of the network is kept; here the object comes again."""
-    keys = upload(s3, lakes.LOGS)
-    for key, _ in keys:
-        queue.send({"Records": [record(key)]})
-    broken = "/logs/" + keys[3][0]
-    meant = lambda request: request.method == "GET" and request.target.startswith(broken)
-    with Only(port(s3)).meant(meant, "truncate", times=12) as proxy:
+    keys = told(s3, queue, lakes.LOGS)
+    def is_the_one(request):
+        return reads_log(request) and keys[3] in request.target
+
+    with Only(port(s3)).meant(is_the_one, "truncate", times=12) as proxy:
         follower = follow(tmp_path / "lake", "follower", *OPTIONS, "--sqs-visibility", "2", url=proxy.url)
         follower.until_done()
         summary = follower.end()
@@ -300,9 +302,7 @@ def test_an_object_that_breaks_off_is_not_kept_in_part(s3, queue, follow, local,
 
 @pytest.mark.parametrize("moment", range(3))
 def test_a_signal_finishes_what_was_begun(s3, queue, follow, generated, undisturbed, tmp_path, moment):
-    keys = upload(s3, generated)
-    for key, _ in keys:
-        queue.send({"Records": [record(key)]})
+    keys = told(s3, queue, generated)
     dice = random.Random(moment)
     small = (*OPTIONS, "--commit-mib", "0.2", "--sqs-visibility", "3")
     objects = 0
@@ -328,8 +328,7 @@ def test_a_signal_while_nothing_comes(queue, follow, tmp_path):
 
 
 def test_a_second_signal_ends_at_once(s3, queue, follow, local, tmp_path):
-    for key, _ in upload(s3, lakes.LOGS):
-        queue.send({"Records": [record(key)]})
+    told(s3, queue, lakes.LOGS)
     with Only(port(s3), stall_seconds=60).meant(reads_log, "stall") as proxy:
         follower = follow(LAKE, "ended", *OPTIONS, "--sqs-visibility", "3", url=proxy.url)
         time.sleep(3)
@@ -349,7 +348,7 @@ def test_two_workers_on_one_lake(s3, queue, follow, generated, undisturbed, tmp_
     followers = [follow(LAKE, name, *small) for name in ("one", "other")]
     keys = upload(s3, generated)
     followers[0].says("committed")
-    for key, _ in keys[::3]:
+    for key in keys[::3]:
         queue.send({"Records": [record(key)]})
     for follower in followers:
         follower.until_done()
@@ -361,18 +360,18 @@ def test_two_workers_on_one_lake(s3, queue, follow, generated, undisturbed, tmp_
 
 def test_another_map_is_told_before_the_first_message(program, s3, queue, follow, tmp_path):
     keys = upload(s3, lakes.LOGS)
-    program.run("replay", f"s3://logs/{keys[0][0]}", "--out", LAKE, url=s3.url)
+    program.run("replay", f"s3://logs/{keys[0]}", "--out", LAKE, url=s3.url)
     follow_it = ["replay", "--sqs", queue.url, "--map", lakes.MAP, "--out", LAKE]
     _, err = program.run(*follow_it, url=s3.url, exit_code=2)
     assert "--new-map" in err
     # once it may be another one, what comes of the old one is known
     follower = follow(LAKE, "new", *OPTIONS, "--new-map")
-    queue.send({"Records": [record(keys[1][0])]})
+    queue.send({"Records": [record(keys[1])]})
     follower.says("committed")
     follower.until_done()
     follower.end()
     follower = follow(LAKE, "next", *OPTIONS)
-    queue.send({"Records": [record(keys[0][0]), record(keys[1][0]), record(keys[2][0])]})
+    queue.send({"Records": [record(keys[0]), record(keys[1]), record(keys[2])]})
     follower.says("committed")
     follower.until_done()
     summary = follower.end()
