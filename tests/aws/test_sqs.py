@@ -167,24 +167,6 @@ def test_an_object_that_changed_is_left(s3, queue, follow, tmp_path):
     assert [skipped["uri"] for skipped in summary["skipped"]] == ["s3://logs/a.log.gz"], "listed once"
 
 
-@pytest.mark.parametrize("moment", range(4))
-def test_killed_at_a_random_moment(s3, queue, follow, generated, undisturbed, tmp_path, moment):
-    keys = told(s3, queue, generated)
-    dice = random.Random(moment)
-    small = (*OPTIONS, "--commit-mib", "0.1", "--sqs-visibility", "3")
-    for number in range(3):
-        follower = follow(LAKE, f"killed-{number}", *small)
-        time.sleep(dice.uniform(0.1, 2))
-        follower.run.kill()
-        follower.run.wait()
-    follower = follow(LAKE, "last", *small)
-    follower.until_done()
-    summary = follower.end()
-    assert queue.count() == (0, 0)
-    assert summary["objects"] + summary["known_objects"] <= len(keys)
-    same(undisturbed, in_s3(s3, tmp_path))
-
-
 class Only(FaultProxy):
     """Does to requests that are meant what it is told to do."""
 
@@ -240,6 +222,30 @@ def test_work_that_takes_longer_than_the_visibility_is_done_once(s3, queue, foll
     same(local, tmp_path / "lake")
 
 
+@pytest.mark.parametrize("moment", range(4))
+def test_killed_at_a_random_moment(s3, queue, follow, generated, undisturbed, tmp_path, moment):
+    keys = told(s3, queue, generated)
+    dice = random.Random(moment)
+    small = (*OPTIONS, "--commit-mib", "0.1", "--threads", "1", "--sqs-visibility", "3")
+    committed = 0
+    # most of the time is that of reading, so that it is in the middle of a unit
+    with Only(port(s3), stall_seconds=0.3).meant(reads_log, "stall") as proxy:
+        for number in range(3):
+            follower = follow(LAKE, f"killed-{number}", *small, url=proxy.url)
+            follower.says("following")
+            time.sleep(dice.uniform(0.5, 2))
+            follower.run.kill()
+            follower.run.wait()
+            committed += follower.said().count("committed")
+    assert sum(queue.count()) > 0, f"{committed} committed of {len(keys)}: nothing is left to do"
+    follower = follow(LAKE, "last", *small)
+    follower.until_done()
+    summary = follower.end()
+    assert queue.count() == (0, 0)
+    assert summary["objects"] <= len(keys) - committed
+    same(undisturbed, in_s3(s3, tmp_path))
+
+
 @pytest.mark.parametrize("fault", ["lost", "error", "slow"])
 def test_deletions_that_fail(s3, queue, follow, local, tmp_path, fault):
     """The first deletions are answered by nothing but faults, for longer than the SDK tries; then all is well."""
@@ -286,18 +292,39 @@ def test_a_bucket_that_does_not_answer_is_waited_for(s3, queue, follow, local, t
     same(local, tmp_path / "lake")
 
 
-def test_an_object_that_breaks_off_is_not_kept_in_part(s3, queue, follow, local, tmp_path):
-    """In a plain replay what came before a fault of the network is kept; here the object comes again."""
-    keys = told(s3, queue, lakes.LOGS)
-    def is_the_one(request):
-        return reads_log(request) and keys[3] in request.target
+@pytest.fixture(scope="module")
+def large(generated, tmp_path_factory):
+    """A folder with a log of more than one range of reading, and others. (Gzip members in a row are one gzip file.)"""
+    folder = tmp_path_factory.mktemp("large")
+    logs = sorted(generated.rglob("*.log.gz"))
+    members = b"".join(path.read_bytes() for path in logs)
+    (folder / "large.log.gz").write_bytes(members * (9_000_000 // len(members) + 1))
+    for path in logs[:5]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
 
-    with Only(port(s3)).meant(is_the_one, "truncate", times=12) as proxy:
-        follower = follow(tmp_path / "lake", "follower", *OPTIONS, "--sqs-visibility", "2", url=proxy.url)
+
+@pytest.mark.parametrize("first", [True, False], ids=["at its begin", "in the middle"])
+def test_an_object_that_breaks_off_is_not_kept_in_part(program, s3, queue, follow, large, tmp_path, first):
+    """In a plain replay what came before a fault of the network is kept; here the object comes again."""
+    program.run("replay", large, "--map", lakes.MAP, "--out", tmp_path / "plain")
+    logs = sorted(large.iterdir())
+    for path in logs:
+        s3.put(f"s3://logs/{path.name}", path.read_bytes())
+        queue.send({"Records": [record(path.name)]})
+
+    def is_meant(request):
+        is_first = request.headers.get("range", "").startswith("bytes=0-")
+        return request.method == "GET" and request.target.startswith("/logs/large") and is_first == first
+
+    # a refusal that the SDK does not try again
+    with Only(port(s3)).meant(is_meant, "conflict", times=1) as proxy:
+        follower = follow(tmp_path / "lake", "follower", *OPTIONS, "--sqs-visibility", "3", url=proxy.url)
+        follower.says("not read: its message stays in the queue")
         follower.until_done()
         summary = follower.end()
-    assert (summary["objects"], summary["faults"], summary["skipped"]) == (len(keys), [], []), follower.said()
-    same(local, tmp_path / "lake")
+    assert (summary["objects"], summary["faults"], summary["skipped"]) == (len(logs), [], []), follower.said()
+    same(tmp_path / "plain", tmp_path / "lake")
 
 
 @pytest.mark.parametrize("moment", range(3))
