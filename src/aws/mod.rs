@@ -5,7 +5,9 @@ pub mod backoff;
 pub mod blocking;
 #[cfg(test)]
 pub(crate) mod fake;
+mod no_answer;
 pub mod s3;
+pub mod sqs;
 
 use std::time::Duration;
 

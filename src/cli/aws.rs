@@ -31,7 +31,7 @@ pub(super) struct AwsArgs {
     requester_pays: bool,
 }
 
-fn parse_url(text: &str) -> Result<String, String> {
+pub(super) fn parse_url(text: &str) -> Result<String, String> {
     let is_url = text.starts_with("http://") || text.starts_with("https://");
     is_url.then(|| text.to_owned()).ok_or_else(|| "give a URL that begins with http:// or https://".to_owned())
 }

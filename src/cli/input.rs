@@ -6,7 +6,7 @@ use crate::source::{InputError, InputFilter, Inputs, Sources, TimeSpan};
 #[derive(Debug, clap::Args)]
 pub(super) struct InputArgs {
     /// Files, folders, patterns or s3://BUCKET/PREFIX; `-` is standard input
-    #[arg(required = true, value_name = "INPUT")]
+    #[arg(required_unless_present = "sqs", conflicts_with = "sqs", value_name = "INPUT")]
     input: Vec<String>,
     /// Pass over files that were delivered before this time (2026-11-21, 2026-11-21T02:00, UTC), by their names
     #[arg(long, env = "FLOWBOUND_SINCE", value_name = "TIME", value_parser = parse_time)]

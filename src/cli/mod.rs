@@ -7,6 +7,7 @@ mod generate;
 mod input;
 mod lake;
 mod map;
+mod queue;
 mod replay;
 mod schema;
 mod stream;

@@ -1,13 +1,14 @@
 //! `flowbound replay`: log files into a lake.
 
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::aws::{self, AwsArgs};
 use super::input::InputArgs;
+use super::queue::{OpenQueue, QueueArgs};
 use super::summary::{render_json, render_text};
 use super::{Exit, Failure, FormatArgs, MapArgs, Place, print, warn};
 use crate::aws::s3::{S3, S3Uri};
@@ -23,6 +24,10 @@ use crate::telemetry::Progress;
 ///
 /// Input that the lake has already is passed over, so the same or an overlapping input can be replayed at any time,
 /// also after a run was interrupted. (Alerts are written when all input is: an interrupted run has none yet.)
+///
+/// With --sqs the input is what S3 says that it has got, for as long as this runs: objects are read as their
+/// notifications come, and a message is deleted when the lake has what it names. SIGTERM or Ctrl-C: what was begun is
+/// finished, exit 0. A second one ends at once; then, too, nothing is lost or doubled.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = VERDICTS)]
 pub(super) struct ReplayArgs {
@@ -39,7 +44,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, env = "FLOWBOUND_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     /// Judge again what the input covers: its old rows are replaced
-    #[arg(long, env = "FLOWBOUND_OVERWRITE", conflicts_with = "new_map")]
+    #[arg(long, env = "FLOWBOUND_OVERWRITE", conflicts_with_all = ["new_map", "sqs"])]
     overwrite: bool,
     /// The lake was written with another map: leave its rows as they are, judge only new input with this one
     #[arg(long, env = "FLOWBOUND_NEW_MAP")]
@@ -59,6 +64,8 @@ pub(super) struct ReplayArgs {
     /// Print the summary as one JSON object
     #[arg(long, env = "FLOWBOUND_JSON")]
     json: bool,
+    #[command(flatten)]
+    queue: QueueArgs,
     #[command(flatten)]
     aws: AwsArgs,
 }
@@ -85,22 +92,32 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let filter = args.input.filter()?;
     warn_of_format(format.as_deref(), boundary.is_some());
     // a local replay neither reads AWS configuration nor asks for credentials
-    let (runtime, s3) = if args.input.is_remote() || matches!(place, Place::S3(_)) {
+    let (runtime, config) = if args.queue.is_given() || args.input.is_remote() || matches!(place, Place::S3(_)) {
         let runtime = aws::runtime()?;
         let config = runtime.block_on(args.aws.config());
-        let s3 = args.aws.s3(&config, runtime.handle().clone());
-        (runtime, Some(s3))
+        (runtime, Some(config))
     } else {
         (Builder::new_current_thread().build().map_err(Failure::failed)?, None)
     };
+    let s3 = config.as_ref().map(|config| args.aws.s3(config, runtime.handle().clone()));
     let sources = s3.clone().map_or_else(Sources::default, Sources::with_s3);
-    let inputs = args.input.find(&sources, &filter)?;
+    let queue = match (&config, &s3) {
+        (Some(config), Some(s3)) => args.queue.open(config, s3, &filter, args.commit_bytes(), &runtime)?,
+        _ => None,
+    };
+    let (input, unreadable) = match queue {
+        Some(queue) => (Input::Queue(Box::new(queue)), Vec::new()),
+        None => {
+            let found = args.input.find(&sources, &filter)?;
+            (Input::Objects(found.objects), found.unreadable)
+        }
+    };
     let run = Run { args, runtime: &runtime, boundary: boundary.as_ref(), format, sources };
     let mut summary = match place {
-        Place::Folder(folder) => run.into_folder(&folder, inputs.objects)?,
-        Place::S3(uri) => run.into_s3(s3, &uri, inputs.objects)?,
+        Place::Folder(folder) => run.into_folder(&folder, input)?,
+        Place::S3(uri) => run.into_s3(s3, &uri, input)?,
     };
-    summary.skipped.extend(inputs.unreadable.into_iter().map(|(uri, why)| Skipped { uri, why }));
+    summary.skipped.extend(unreadable.into_iter().map(|(uri, why)| Skipped { uri, why }));
     if args.json {
         print(format_args!("{}\n", render_json(&summary, &args.out)))?;
     } else {
@@ -108,11 +125,19 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     }
     let clean = summary.quarantined_lines() + summary.known_quarantined + summary.known_faults == 0
         && summary.faults.is_empty();
-    Ok(match (summary.skipped.is_empty(), clean) {
+    // what a queue names and nobody could read is in the queue again
+    let all_read = summary.skipped.is_empty() || args.queue.is_given();
+    Ok(match (all_read, clean) {
         (false, _) => Exit::Failed,
         (true, false) if args.strict => Exit::Quarantined,
         _ => Exit::Done,
     })
+}
+
+/// What is replayed.
+enum Input {
+    Objects(Vec<InputObject>),
+    Queue(Box<OpenQueue>),
 }
 
 struct Run<'r> {
@@ -124,7 +149,7 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    fn into_folder(self, folder: &Path, mut input: Vec<InputObject>) -> Result<Summary, Failure> {
+    fn into_folder(self, folder: &Path, mut input: Input) -> Result<Summary, Failure> {
         let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", folder.display()));
         let store = LocalStore::create(folder).map_err(unwritable)?;
         let Some(_lock) = store.lock().map_err(unwritable)? else {
@@ -132,52 +157,73 @@ impl Run<'_> {
         };
         // a killed run with standard input leaves its copy
         let _best_effort = std::fs::remove_dir_all(folder.join(SPOOL));
-        let with_stdin = self.args.input.has_stdin();
-        if with_stdin {
-            // in the lake: nothing else is sure to have the room
-            input.push(spool_standard_input(&folder.join(SPOOL)).map_err(Failure::failed)?);
-        }
+        // in the lake: nothing else is sure to have the room
+        self.add_standard_input(&mut input, || Ok(folder.join(SPOOL)))?;
         let done = self.replay(&store, Access::Exclusive, input);
-        if with_stdin {
-            // the copy served its purpose
-            let _best_effort = std::fs::remove_dir_all(folder.join(SPOOL));
-        }
+        // the copy served its purpose
+        let _best_effort = std::fs::remove_dir_all(folder.join(SPOOL));
         done
     }
 
-    fn into_s3(self, s3: Option<S3>, uri: &S3Uri, mut input: Vec<InputObject>) -> Result<Summary, Failure> {
+    fn into_s3(self, s3: Option<S3>, uri: &S3Uri, mut input: Input) -> Result<Summary, Failure> {
         let s3 = s3.ok_or_else(|| Failure::failed("S3 was not set up"))?;
         let store = S3Store::new(s3, uri);
         store.check().map_err(|error| Failure::failed(format!("cannot write the lake {uri}: {error}")))?;
-        if self.args.input.has_stdin() {
-            // the temporary folder goes with the store
-            let spool =
-                store.scratch(SPOOL).map_err(|error| Failure::failed(format!("no temporary folder: {error}")))?;
-            input.push(spool_standard_input(&spool).map_err(Failure::failed)?);
-        }
+        // the temporary folder goes with the store
+        let no_folder = |error| Failure::failed(format!("no temporary folder: {error}"));
+        self.add_standard_input(&mut input, || store.scratch(SPOOL).map_err(no_folder))?;
         self.replay(&store, Access::Shared, input)
     }
 
-    fn replay(self, store: &impl Store, access: Access, input: Vec<InputObject>) -> Result<Summary, Failure> {
-        let total = input.iter().map(|object| object.size).sum();
-        let progress = if self.args.json { Progress::hidden() } else { Progress::bytes(total) };
-        let options = self.args.options(self.format, access);
+    /// Keeps standard input in a folder, if it is asked for, and adds it to the objects.
+    fn add_standard_input(
+        &self,
+        input: &mut Input,
+        spool: impl FnOnce() -> Result<PathBuf, Failure>,
+    ) -> Result<(), Failure> {
+        match input {
+            Input::Objects(objects) if self.args.input.has_stdin() => {
+                objects.push(spool_standard_input(&spool()?).map_err(Failure::failed)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn replay(self, store: &impl Store, access: Access, input: Input) -> Result<Summary, Failure> {
+        let mut options = self.args.options(self.format, access);
+        let mut progress = Progress::hidden();
+        match &input {
+            // a batch of messages is what is committed
+            Input::Queue(_) => options.unit_bytes = u64::MAX,
+            Input::Objects(objects) if !self.args.json => {
+                progress = Progress::bytes(objects.iter().map(|object| object.size).sum());
+            }
+            Input::Objects(_) => {}
+        }
         let replay = Replay { store, sources: self.sources, boundary: self.boundary, options, progress };
-        self.runtime.block_on(replay.run(input)).map_err(|error| match error {
-            ReplayError::Plan(error) => Failure::usage(error),
-            other => Failure::failed(other),
-        })
+        match input {
+            Input::Queue(queue) => self.runtime.block_on(queue.follow(&replay)),
+            Input::Objects(objects) => self.runtime.block_on(replay.run(objects)).map_err(|error| match error {
+                ReplayError::Plan(error) => Failure::usage(error),
+                other => Failure::failed(other),
+            }),
+        }
     }
 }
 
 impl ReplayArgs {
+    /// A float beyond the integers saturates, and a negative one is 0: both are sensible limits.
+    fn commit_bytes(&self) -> u64 {
+        (self.commit_mib * f64::from(1 << 20)) as u64
+    }
+
     fn options(&self, format: Option<Arc<LogFormat>>, access: Access) -> ReplayOptions {
         ReplayOptions {
             format,
             threads: self.threads.map_or(ReplayOptions::default().threads, usize::from),
             limits: FileLimits { rows: self.file_rows.max(1), bytes: self.file_mib.max(1) << 20 },
-            // a float beyond the integers saturates, and a negative one is 0: both are sensible limits
-            unit_bytes: (self.commit_mib * f64::from(1 << 20)) as u64,
+            unit_bytes: self.commit_bytes(),
             map_change: match (self.overwrite, self.new_map) {
                 (true, _) => MapChange::Overwrite,
                 (_, true) => MapChange::KeepOld,

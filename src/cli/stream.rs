@@ -96,7 +96,7 @@ fn parse_start(text: &str) -> Result<StartAt, String> {
     }
 }
 
-fn seconds(name: &str, value: f64) -> Result<Duration, Failure> {
+pub(super) fn seconds(name: &str, value: f64) -> Result<Duration, Failure> {
     match Duration::try_from_secs_f64(value) {
         Ok(duration) if (0.1..=86_400.0).contains(&value) => Ok(duration),
         _ => Err(Failure::usage(format!("--{name} {value}: give a number of seconds, from 0.1 to 86400 (a day)"))),
@@ -257,7 +257,8 @@ impl Run<'_> {
     }
 }
 
-async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
+/// Waits for a signal to end.
+pub(super) async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

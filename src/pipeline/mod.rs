@@ -3,6 +3,7 @@
 
 mod close;
 mod plan;
+mod queue;
 mod recorder;
 mod replay;
 mod stream;
@@ -10,6 +11,7 @@ mod summary;
 mod worker;
 
 pub use plan::{MapChange, PlanError};
+pub use queue::{QueueError, QueueOptions};
 pub use replay::{Replay, ReplayError, ReplayOptions};
 pub use stream::{Stream, StreamError, StreamOptions, StreamParts};
 pub use summary::{AlertLine, Alerts, Fault, Skipped, Summary};

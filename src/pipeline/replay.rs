@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::close::close_windows;
-use super::plan::{MapChange, PlanError, UnitPlan, plan};
-use super::summary::{Fault, Skipped, Summary};
+use super::plan::{MapChange, Plan, PlanError, UnitPlan, plan};
+use super::summary::{Alerts, Fault, Skipped, Summary};
 use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
 use crate::boundary::Boundary;
 use crate::lake::{
@@ -55,6 +55,9 @@ pub enum ReplayError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// Objects of which more may be there another time; only where they come again.
+    #[error("{} objects could not be read to their ends", .0.len())]
+    Unfinished(Vec<Skipped>),
 }
 
 /// A replay of input objects into one lake.
@@ -78,9 +81,57 @@ impl<S: Store> Replay<'_, S> {
     /// Units that were committed before an error stay committed; the unit at hand leaves nothing behind.
     pub async fn run(&self, input: Vec<InputObject>) -> Result<Summary, ReplayError> {
         let started = Instant::now();
-        let mut chain = Chain::open(self.store, REPLAY, self.options.access).await?;
-        let map = self.boundary.map(MapIdentity::of);
-        let plan = plan(&chain, input, &self.sources, map.as_ref(), self.options.map_change, self.options.unit_bytes)?;
+        let mut session = Session::open(self).await?;
+        let done = session.work_and_close(input).await;
+        self.progress.clear();
+        Ok(Summary { elapsed: started.elapsed(), ..done? })
+    }
+}
+
+/// A replay with its chain open, for one round of work or for many: a long chain takes long to read.
+///
+/// After an error it is of no use any more: what became of the last commit shows when the chain is opened anew.
+pub(super) struct Session<'r, S: Store> {
+    replay: &'r Replay<'r, S>,
+    chain: Chain<'r, S>,
+    map: Option<MapIdentity>,
+    map_change: MapChange,
+    /// What cannot be read now comes again.
+    comes_again: bool,
+}
+
+impl<'r, S: Store> Session<'r, S> {
+    /// Opens the lake's chain of replays.
+    pub(super) async fn open(replay: &'r Replay<'r, S>) -> Result<Self, LakeError> {
+        let chain = Chain::open(replay.store, REPLAY, replay.options.access).await?;
+        let map = replay.boundary.map(MapIdentity::of);
+        Ok(Self { replay, chain, map, map_change: replay.options.map_change, comes_again: false })
+    }
+
+    /// For input that comes again until it is done with. Whether the map may be another one than the lake's is decided
+    /// now, not by what comes: some of it may be old. And an object that could not be read to its end, for it changed or
+    /// did not answer any more, fails its unit; it is not kept in part.
+    pub(super) fn of_what_comes_again(mut self) -> Result<Self, PlanError> {
+        self.plan(Vec::new())?;
+        self.map_change = MapChange::KeepOld;
+        self.comes_again = true;
+        Ok(self)
+    }
+
+    fn plan(&self, input: Vec<InputObject>) -> Result<Plan, PlanError> {
+        let Replay { sources, options, .. } = self.replay;
+        plan(&self.chain, input, sources, self.map.as_ref(), self.map_change, options.unit_bytes)
+    }
+
+    async fn work_and_close(&mut self, input: Vec<InputObject>) -> Result<Summary, ReplayError> {
+        let mut summary = self.work(input).await?;
+        summary.alerts = self.close().await?;
+        Ok(summary)
+    }
+
+    /// Commits the objects that the lake does not have, unit by unit.
+    pub(super) async fn work(&mut self, input: Vec<InputObject>) -> Result<Summary, ReplayError> {
+        let plan = self.plan(input)?;
         let mut summary = Summary {
             known: plan.known,
             known_quarantined: plan.known_quarantined,
@@ -89,51 +140,46 @@ impl<S: Store> Replay<'_, S> {
             skipped: plan.skipped,
             ..Summary::default()
         };
-        let done = self.run_units(&mut chain, map, plan.units, &mut summary).await;
-        self.progress.clear();
-        if let Err(error) = done {
-            chain.abandon().await;
-            return Err(error);
+        for unit in plan.units {
+            if let Err(error) = self.run_unit(unit, &mut summary).await {
+                self.chain.abandon().await;
+                return Err(error);
+            }
         }
-        summary.elapsed = started.elapsed();
         Ok(summary)
     }
 
-    async fn run_units(
-        &self,
-        chain: &mut Chain<'_, S>,
-        map: Option<MapIdentity>,
-        units: Vec<UnitPlan>,
-        summary: &mut Summary,
-    ) -> Result<(), ReplayError> {
-        for unit in units {
-            self.run_unit(chain, map.as_ref(), unit, summary).await?;
+    /// Closes the windows that changed since the last closing; what alerts are new or changed.
+    pub(super) async fn close(&mut self) -> Result<Alerts, ReplayError> {
+        match close_windows(self.replay.store, &mut self.chain, self.map.clone()).await {
+            Ok(alerts) => Ok(alerts),
+            Err(error) => {
+                self.chain.abandon().await;
+                Err(error.into())
+            }
         }
-        summary.alerts = close_windows(self.store, chain, map).await?;
-        Ok(())
     }
 
-    async fn run_unit(
-        &self,
-        chain: &mut Chain<'_, S>,
-        map: Option<&MapIdentity>,
-        planned: UnitPlan,
-        summary: &mut Summary,
-    ) -> Result<(), ReplayError> {
-        let mut unit = Unit::begin(chain, self.store)?;
+    async fn run_unit(&mut self, planned: UnitPlan, summary: &mut Summary) -> Result<(), ReplayError> {
+        let replay = self.replay;
+        let mut unit = Unit::begin(&self.chain, replay.store)?;
         let staging = unit.staging.clone();
         let context = UnitContext {
-            store: self.store,
+            store: replay.store,
             staging: &staging,
-            boundary: self.boundary,
-            options: &self.options,
-            properties: writer_properties(&Origin::of(map)),
-            sources: &self.sources,
+            boundary: replay.boundary,
+            options: &replay.options,
+            properties: writer_properties(&Origin::of(self.map.as_ref())),
+            sources: &replay.sources,
             objects: &planned.objects,
-            progress: &self.progress,
+            progress: &replay.progress,
         };
         let result = run_unit(&context)?;
-        let mut commit = Commit::new(chain.next_number(), CommitKind::Data, map.cloned(), &result.conserved);
+        let unfinished = unfinished(&planned.objects, &result.reports);
+        if self.comes_again && !unfinished.is_empty() {
+            return Err(ReplayError::Unfinished(unfinished));
+        }
+        let mut commit = Commit::new(self.chain.next_number(), CommitKind::Data, self.map.clone(), &result.conserved);
         for (object, report) in planned.objects.iter().zip(&result.reports) {
             match report.unread.get() {
                 Some(why) => summary.skipped.push(Skipped { uri: object.uri.clone(), why: why.clone() }),
@@ -141,23 +187,31 @@ impl<S: Store> Replay<'_, S> {
             }
         }
         if commit.objects.is_empty() {
-            chain.abandon().await;
+            self.chain.abandon().await;
             return Ok(());
         }
         commit.verdicts.clone_from(&result.verdicts);
         for number in &planned.replaces {
-            let replaced = chain.commit(*number).map(|commit| commit.files.as_slice()).unwrap_or_default();
+            let replaced = self.chain.commit(*number).map(|commit| commit.files.as_slice()).unwrap_or_default();
             // the files without rows that a lake's first commit brings stay
             let gone = replaced.iter().filter(|file| file.rows > 0).map(|file| file.path.clone());
             commit.removes.extend(gone);
         }
         commit.replaces = planned.replaces;
         summary.add(&planned.objects, &result, &commit);
+        let (number, objects, rows) = (commit.number, commit.objects.len(), commit.rows);
         result.staged.into_iter().for_each(|staged| unit.add(staged));
-        let commit = unit.into_commit(commit);
-        chain.commit_next(commit).await?;
+        self.chain.commit_next(unit.into_commit(commit)).await?;
+        tracing::info!(commit = number, objects, rows, "committed");
         Ok(())
     }
+}
+
+/// Objects that failed in the middle, though nothing is wrong with what they hold.
+fn unfinished(objects: &[InputObject], reports: &[ObjectReport]) -> Vec<Skipped> {
+    let failed = objects.iter().zip(reports).filter(|(_, report)| report.unfinished.get().is_some());
+    let why = |report: &ObjectReport| report.fault.get().cloned().unwrap_or_default();
+    failed.map(|(object, report)| Skipped { uri: object.uri.clone(), why: why(report) }).collect()
 }
 
 fn entry(object: &InputObject, report: &ObjectReport) -> ObjectEntry {

@@ -1,6 +1,6 @@
 //! What a run came to, for its caller to show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::boundary::Severity;
@@ -61,7 +61,7 @@ pub struct Alerts {
     pub worst: Vec<AlertLine>,
 }
 
-/// Alerts that a summary keeps: a flood of them must not fill the memory.
+/// Alerts that a summary keeps, and what else it lists in a run without end: a flood must not fill the memory.
 const KEPT: usize = 1000;
 
 impl Alerts {
@@ -76,6 +76,20 @@ impl Alerts {
             self.worst.sort_by(AlertLine::worst_first);
             self.worst.truncate(KEPT);
         }
+    }
+
+    /// Adds those of a later closing. One that changed in both counts twice, and is kept as it is now.
+    fn merge(&mut self, later: Self) {
+        for (severity, count) in later.by_severity {
+            *self.by_severity.entry(severity).or_default() += count;
+        }
+        self.withdrawn += later.withdrawn;
+        let now: BTreeSet<&str> = later.worst.iter().map(|alert| alert.alert_id.as_str()).collect();
+        self.worst.retain(|alert| !now.contains(alert.alert_id.as_str()));
+        drop(now);
+        self.worst.extend(later.worst);
+        self.worst.sort_by(AlertLine::worst_first);
+        self.worst.truncate(KEPT);
     }
 
     /// New or changed ones.
@@ -146,6 +160,34 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Adds what a later round came to; how long it took does not add up. What could not be read in one round, and comes
+    /// again, is listed as it went in the last.
+    pub(super) fn merge(&mut self, round: Self) {
+        self.objects += round.objects;
+        self.known += round.known;
+        self.known_quarantined += round.known_quarantined;
+        self.known_faults += round.known_faults;
+        self.drawn_in += round.drawn_in;
+        self.lines += round.lines;
+        self.rows += round.rows;
+        for (reason, count) in round.quarantined {
+            *self.quarantined.entry(reason).or_default() += count;
+        }
+        for (verdict, count) in round.verdicts {
+            *self.verdicts.entry(verdict).or_default() += count;
+        }
+        self.packets += round.packets;
+        self.bytes += round.bytes;
+        self.read_bytes += round.read_bytes;
+        self.decoded_bytes += round.decoded_bytes;
+        self.alerts.merge(round.alerts);
+        self.skipped.extend(round.skipped);
+        self.skipped.truncate(KEPT);
+        self.faults.extend(round.faults);
+        self.faults.truncate(KEPT);
+        self.files += round.files;
+    }
+
     /// Lines in quarantine.
     pub fn quarantined_lines(&self) -> u64 {
         self.quarantined.values().sum()

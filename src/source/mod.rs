@@ -1,10 +1,12 @@
-//! Where flow logs come from: local files, standard input, and S3.
+//! Where flow logs come from: local files, standard input, S3, and what a queue or a stream tells of.
 
 mod delivery;
 mod file;
 mod input;
 pub mod kinesis;
 mod layout;
+mod notification;
+mod queue;
 mod s3;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use std::io::{self, Read};
 pub use delivery::{InputFilter, TimeSpan};
 pub use file::spool_standard_input;
 pub use input::{InputError, InputObject, Inputs, Location};
+pub use queue::{Batch, BatchLimits, NotificationQueue, pause, stopped};
 
 use crate::aws::s3::{S3, SCHEME};
 

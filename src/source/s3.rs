@@ -55,6 +55,61 @@ pub(super) fn again(s3: Option<&S3>, uri: &str) -> io::Result<Option<InputObject
     }
 }
 
+/// What has become of an object that was named one by one, not found by walking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Named {
+    /// It is to be read.
+    Log(InputObject),
+    /// It is no log, or not asked for, or a lake is made of it.
+    PassedOver,
+    /// It is not there any more.
+    Gone,
+}
+
+/// Looks at objects, several at a time: those are to be read that a walk of their bucket would find.
+pub(super) async fn look(s3: &S3, uris: Vec<S3Uri>, filter: &InputFilter) -> Vec<(S3Uri, Result<Named, S3Error>)> {
+    let (mut todo, unwanted): (Vec<_>, Vec<_>) = uris.into_iter().partition(|uri| may_be_wanted(&uri.key, filter));
+    let mut seen: Vec<_> = unwanted.into_iter().map(|uri| (uri, Ok(Named::PassedOver))).collect();
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < LISTS
+            && let Some(uri) = todo.pop()
+        {
+            let s3 = s3.clone();
+            running.spawn(async move {
+                let named = look_at(&s3, &uri).await;
+                (uri, named)
+            });
+        }
+        match running.join_next().await {
+            None => return seen,
+            Some(Ok(done)) => seen.push(done),
+            Some(Err(ended)) => {
+                if let Ok(panic) = ended.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }
+    }
+}
+
+/// What the key alone tells, as a walk of the whole bucket sees it.
+fn may_be_wanted(key: &str, filter: &InputFilter) -> bool {
+    let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
+    let level = folder.split('/').try_fold(Level::Anywhere, |level, name| level.enter(name, filter));
+    level.is_some() && !name.is_empty() && named_like_a_log(Path::new(name)) && filter.may_want(name)
+}
+
+async fn look_at(s3: &S3, uri: &S3Uri) -> Result<Named, S3Error> {
+    match s3.head(uri).await {
+        Ok(object) if object.size == 0 => Ok(Named::PassedOver),
+        Ok(_) if lies_in_a_lake(s3, uri).await? => Ok(Named::PassedOver),
+        Ok(object) => Ok(Named::Log(input_object(uri, object))),
+        Err(error) if error.kind == S3ErrorKind::NoKey => Ok(Named::Gone),
+        Err(error) => Err(error),
+    }
+}
+
 fn client(s3: Option<&S3>) -> io::Result<&S3> {
     s3.ok_or_else(|| io::Error::other("it lies in S3, and no other input does: name it as an input, too"))
 }
@@ -81,7 +136,7 @@ struct Finder<'f> {
 impl Finder<'_> {
     async fn place(&mut self, place: &S3Uri) -> Result<(), S3Error> {
         self.s3.check(place).await?;
-        if self.lies_in_a_lake(place).await? {
+        if lies_in_a_lake(self.s3, place).await? {
             self.any = true;
             self.found.lakes.push(place.to_string());
             return Ok(());
@@ -103,21 +158,6 @@ impl Finder<'_> {
                 Ok(())
             }
         }
-    }
-
-    /// Whether a key is one of those that a lake is made of.
-    async fn lies_in_a_lake(&self, place: &S3Uri) -> Result<bool, S3Error> {
-        let mut above = String::new();
-        for name in place.key.split('/') {
-            if LAKE_FOLDERS.contains(&name)
-                && self.s3.first(&place.with_key(format!("{above}_flowbound/"))).await?.is_some()
-            {
-                return Ok(true);
-            }
-            above.push_str(name);
-            above.push('/');
-        }
-        Ok(false)
     }
 
     async fn walk(&mut self, root: S3Uri, level: Level) -> Result<(), S3Error> {
@@ -178,6 +218,19 @@ impl Finder<'_> {
     }
 }
 
+/// Whether a key is one of those that a lake is made of.
+async fn lies_in_a_lake(s3: &S3, place: &S3Uri) -> Result<bool, S3Error> {
+    let mut above = String::new();
+    for name in place.key.split('/') {
+        if LAKE_FOLDERS.contains(&name) && s3.first(&place.with_key(format!("{above}_flowbound/"))).await?.is_some() {
+            return Ok(true);
+        }
+        above.push_str(name);
+        above.push('/');
+    }
+    Ok(false)
+}
+
 /// A key as the folder that it names.
 fn folder_of(key: &str) -> String {
     if key.is_empty() || key.ends_with('/') { key.to_owned() } else { format!("{key}/") }
@@ -186,4 +239,80 @@ fn folder_of(key: &str) -> String {
 /// The last part of a subfolder's key.
 fn name_in<'k>(folder: &S3Uri, inside: &'k str) -> &'k str {
     inside.strip_prefix(&folder.key).unwrap_or(inside).trim_end_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::s3::fake::{Answer, serve};
+
+    const LOG: &str = "123456789012_vpcflowlogs_us-east-1_fl-1234abcd_20261121T1620Z_fe123456.log.gz";
+
+    #[test]
+    fn keys_are_wanted_as_a_walk_wants_them() {
+        let all = InputFilter::default();
+        let one = InputFilter { accounts: vec!["123456789012".to_owned()], ..InputFilter::default() };
+        let hive = "AWSLogs/aws-account-id=123456789012/aws-service=vpcflowlogs/aws-region=us-east-1/year=2026";
+        for (key, in_all, in_one) in [
+            (format!("AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/21/{LOG}"), true, true),
+            (format!("{hive}/month=11/day=21/{LOG}"), true, true),
+            (LOG.to_owned(), true, true),
+            ("anywhere/a.log".to_owned(), true, true),
+            (format!("AWSLogs/123456789013/vpcflowlogs/us-east-1/2026/11/21/{LOG}"), true, false),
+            ("AWSLogs/123456789012/CloudTrail/us-east-1/2026/11/21/x.json.gz".to_owned(), false, false),
+            ("AWSLogs/123456789012/vpcflowlogs/".to_owned(), false, false),
+            ("AWSLogs/aws-logs-write-test".to_owned(), false, false),
+            ("a.png".to_owned(), false, false),
+        ] {
+            assert_eq!((may_be_wanted(&key, &all), may_be_wanted(&key, &one)), (in_all, in_one), "{key}");
+        }
+    }
+
+    #[tokio::test]
+    async fn named_objects_are_what_a_walk_would_find() {
+        let (s3, log) = serve(|asked| {
+            let size = |bytes: usize| Answer::new(200, vec![b'x'; bytes]).header("etag", "\"e\"");
+            match asked.line.as_str() {
+                line if line.contains("list-type") => {
+                    let key = if line.contains("prefix=lake%2F_flowbound") {
+                        "<Contents><Key>x</Key></Contents>"
+                    } else {
+                        ""
+                    };
+                    Answer::new(200, format!("<ListBucketResult>{key}</ListBucketResult>"))
+                }
+                line if line.contains("gone") => Answer::new(404, ""),
+                line if line.contains("secret") => Answer::new(403, ""),
+                line if line.contains("empty") => size(0),
+                _ => size(7),
+            }
+        })
+        .await;
+        let keys = ["a.gz", "b/flows/a.gz", "lake/flows/x.parquet", "gone.gz", "secret.gz", "empty.gz", "a.png"];
+        let uris = keys.map(|key| S3Uri { bucket: "logs".to_owned(), key: key.to_owned() }).to_vec();
+        let mut seen = look(&s3, uris, &InputFilter::default()).await;
+        seen.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let seen: Vec<_> = seen
+            .into_iter()
+            .map(|(uri, named)| {
+                let named = named.map(|named| match named {
+                    Named::Log(object) => object.identity,
+                    other => format!("{other:?}"),
+                });
+                (uri.key, named.map_err(|error| error.kind))
+            })
+            .collect();
+        let expected = [
+            ("a.gz", Ok("7-e")),
+            ("a.png", Ok("PassedOver")),
+            ("b/flows/a.gz", Ok("7-e")),
+            ("empty.gz", Ok("PassedOver")),
+            ("gone.gz", Ok("Gone")),
+            ("lake/flows/x.parquet", Ok("PassedOver")),
+            ("secret.gz", Err(S3ErrorKind::Denied)),
+        ];
+        let expected = expected.map(|(key, named)| (key.to_owned(), named.map(str::to_owned)));
+        assert_eq!(seen, expected);
+        assert!(log.lock().unwrap().iter().all(|asked| !asked.line.contains("a.png")), "its name says enough");
+    }
 }

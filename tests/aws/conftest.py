@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 import lakes
 from kinesis import Kinesis
 from processes import IDENTITY, Processes, environment, free_port, path_of
+from queues import Follower, Queue
 from workers import Worker
 
 
@@ -146,10 +147,10 @@ class Program:
     def __init__(self, path, processes):
         self.path, self.processes, self.environment = path, processes, environment()
 
-    def start(self, *arguments, url=None, **more):
+    def start(self, *arguments, url=None, stderr=subprocess.PIPE, **more):
         command = [self.path, *arguments]
         command += ["--endpoint-url", url] if url else []
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": stderr}
         return self.processes.start(command, text=True, env={**self.environment, **more}, **pipes)
 
     def run(self, *arguments, url=None, exit_code=0, text="", **more):
@@ -191,3 +192,19 @@ def new_worker(processes, flowbound, standin, kinesis, tmp_path):
         return Worker(processes, flowbound, tmp_path, name, url, port, *options)
 
     return make
+
+
+@pytest.fixture
+def queue(s3):
+    """An empty queue that is not told of any bucket yet."""
+    return Queue(s3.url)
+
+
+@pytest.fixture
+def follow(program, queue, s3, tmp_path):
+    """Follows the queue into a lake, by name and options."""
+
+    def start(lake, name="follower", *options, url=s3.url, **more):
+        return Follower(program, tmp_path, queue, url, lake, name, *options, **more)
+
+    return start

@@ -6,6 +6,8 @@ use std::io;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use crate::aws::no_answer::NoAnswer;
+
 /// A request that failed, after all retries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -102,32 +104,15 @@ fn answered(bucket: &str, response: &HttpResponse, code: Option<&str>, said: Opt
     S3Error::new(kind, message)
 }
 
-/// No answer at all: the reason lies deep in the chain of causes.
+/// No answer at all.
 fn unanswered(bucket: &str, error: &(dyn Error + 'static)) -> S3Error {
-    let mut causes = Vec::new();
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
+    match NoAnswer::of(error) {
+        NoAnswer::Region(message) => S3Error::new(S3ErrorKind::Region, message),
+        NoAnswer::Credentials(message) => S3Error::new(S3ErrorKind::Credentials, message),
+        NoAnswer::Unreachable(root) => {
+            S3Error::new(S3ErrorKind::Unreachable, format!("S3 cannot be reached for the bucket {bucket} ({root})"))
+        }
     }
-    let says = |word: &str| causes.iter().any(|cause| cause.to_ascii_lowercase().contains(word));
-    let root = causes.last().map_or("no reason was given", String::as_str);
-    if says("missing region") || says("invalid region") {
-        return S3Error::new(
-            S3ErrorKind::Region,
-            format!("no AWS region is known ({root}): give --aws-region, set AWS_REGION, or name one in the profile"),
-        );
-    }
-    if says("credential") || says("identity") {
-        return S3Error::new(
-            S3ErrorKind::Credentials,
-            format!(
-                "no AWS credentials were found ({root}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
-                 AWS_PROFILE, or run where a role is attached"
-            ),
-        );
-    }
-    S3Error::new(S3ErrorKind::Unreachable, format!("S3 cannot be reached for the bucket {bucket} ({root})"))
 }
 
 impl From<S3Error> for io::Error {
