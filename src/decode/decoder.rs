@@ -98,13 +98,6 @@ impl Decoder {
         Ok(self.summary())
     }
 
-    /// The object cannot be read further because its source failed: hands out the whole lines, and rejects the one
-    /// that is cut in two.
-    pub fn abort(mut self, out: &mut dyn FnMut(Piece)) -> DecodeSummary {
-        self.stage.abort(&mut self.core, out);
-        self.summary()
-    }
-
     /// What was seen so far.
     pub fn summary(&self) -> DecodeSummary {
         let Core { lines, summary, .. } = &self.core;

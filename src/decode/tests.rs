@@ -53,21 +53,6 @@ fn a_buffer_that_is_given_back_is_used_again() {
 }
 
 #[test]
-fn an_object_whose_source_fails_gives_its_whole_lines() {
-    let mut pieces = Vec::new();
-    let mut decoder = Decoder::new(options(10_000));
-    let mut out = |piece| pieces.push(piece);
-    decoder.push(&LINE.repeat(2), &mut out).unwrap();
-    decoder.push(b"2 1234", &mut out).unwrap();
-    let summary = decoder.abort(&mut out);
-    assert_eq!((summary.lines, summary.rejected, summary.bytes_in), (3, 1, 2 * LINE.len() as u64 + 6));
-    let [Piece::Lines(chunk), Piece::Rejected { line: 3, raw, error }] = &pieces[..] else { panic!("{pieces:?}") };
-    assert_eq!(chunk.bytes, LINE.repeat(2));
-    assert_eq!((raw.as_slice(), error.kind.reason()), (&b"2 1234"[..], "truncated"));
-    assert_eq!(Decoder::new(options(1)).abort(&mut |_| panic!("nothing")), DecodeSummary::default());
-}
-
-#[test]
 fn a_header_in_every_other_line_takes_no_quadratic_time() {
     let text = [b"srcaddr dstaddr\n".as_slice(), b"10.0.0.1 10.0.0.2\n"].concat().repeat(30_000);
     let mut chunks = 0;

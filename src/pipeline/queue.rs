@@ -105,19 +105,8 @@ impl<'r, S: Store> Follower<'r, S> {
         }
         // what comes again is listed again, if it still cannot be read
         self.summary.skipped.retain(|skipped| !batch.names(&skipped.uri));
-        let mut unfinished = Vec::new();
-        let mut round = loop {
-            let objects = batch.objects();
-            match self.attempt(async |session| session.work(objects.clone()).await).await {
-                // the others, without these
-                Err(ReplayError::Unfinished(more)) => {
-                    more.iter().for_each(|object| batch.leave(&object.uri));
-                    unfinished.extend(more);
-                }
-                done => break done?,
-            }
-        };
-        round.skipped.extend(unfinished);
+        let objects = batch.objects();
+        let round = self.attempt(async |session| session.work(objects.clone()).await).await?;
         for Skipped { uri, why } in &round.skipped {
             tracing::warn!(object = uri, why, "not read: its message stays in the queue");
             batch.leave(uri);

@@ -55,9 +55,6 @@ pub enum ReplayError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// Objects of which more may be there another time; only where they come again.
-    #[error("{} objects could not be read to their ends", .0.len())]
-    Unfinished(Vec<Skipped>),
 }
 
 /// A replay of input objects into one lake.
@@ -96,8 +93,6 @@ pub(super) struct Session<'r, S: Store> {
     chain: Chain<'r, S>,
     map: Option<MapIdentity>,
     map_change: MapChange,
-    /// What cannot be read now comes again.
-    comes_again: bool,
 }
 
 impl<'r, S: Store> Session<'r, S> {
@@ -105,16 +100,14 @@ impl<'r, S: Store> Session<'r, S> {
     pub(super) async fn open(replay: &'r Replay<'r, S>) -> Result<Self, LakeError> {
         let chain = Chain::open(replay.store, REPLAY, replay.options.access).await?;
         let map = replay.boundary.map(MapIdentity::of);
-        Ok(Self { replay, chain, map, map_change: replay.options.map_change, comes_again: false })
+        Ok(Self { replay, chain, map, map_change: replay.options.map_change })
     }
 
     /// For input that comes again until it is done with. Whether the map may be another one than the lake's is decided
-    /// now, not by what comes: some of it may be old. And an object that could not be read to its end, for it changed or
-    /// did not answer any more, fails its unit; it is not kept in part.
+    /// now, not by what comes: some of it may be old.
     pub(super) fn of_what_comes_again(mut self) -> Result<Self, PlanError> {
         self.plan(Vec::new())?;
         self.map_change = MapChange::KeepOld;
-        self.comes_again = true;
         Ok(self)
     }
 
@@ -140,10 +133,26 @@ impl<'r, S: Store> Session<'r, S> {
             skipped: plan.skipped,
             ..Summary::default()
         };
-        for unit in plan.units {
-            if let Err(error) = self.run_unit(unit, &mut summary).await {
-                self.chain.abandon().await;
-                return Err(error);
+        for mut unit in plan.units {
+            loop {
+                let failed = match self.run_unit(&unit, &mut summary).await {
+                    Ok(failed) if failed.is_empty() => break,
+                    done => {
+                        self.chain.abandon().await;
+                        done?
+                    }
+                };
+                if unit.replaces.is_empty() {
+                    // again, without these
+                    unit.objects.retain(|object| failed.iter().all(|skipped| skipped.uri != object.uri));
+                } else {
+                    // what the lake has of the others would go with the commit that is replaced
+                    unit.objects.clear();
+                }
+                summary.skipped.extend(failed);
+                if unit.objects.is_empty() {
+                    break;
+                }
             }
         }
         Ok(summary)
@@ -160,7 +169,9 @@ impl<'r, S: Store> Session<'r, S> {
         }
     }
 
-    async fn run_unit(&mut self, planned: UnitPlan, summary: &mut Summary) -> Result<(), ReplayError> {
+    /// Commits a unit; or the objects that could not be read to their ends, and nothing is committed: half an object is
+    /// not kept, for another time it may be whole.
+    async fn run_unit(&mut self, planned: &UnitPlan, summary: &mut Summary) -> Result<Vec<Skipped>, ReplayError> {
         let replay = self.replay;
         let mut unit = Unit::begin(&self.chain, replay.store)?;
         let staging = unit.staging.clone();
@@ -175,9 +186,9 @@ impl<'r, S: Store> Session<'r, S> {
             progress: &replay.progress,
         };
         let result = run_unit(&context)?;
-        let unfinished = unfinished(&planned.objects, &result.reports);
-        if self.comes_again && !unfinished.is_empty() {
-            return Err(ReplayError::Unfinished(unfinished));
+        let failed = failed(planned, &result.reports);
+        if !failed.is_empty() {
+            return Ok(failed);
         }
         let mut commit = Commit::new(self.chain.next_number(), CommitKind::Data, self.map.clone(), &result.conserved);
         for (object, report) in planned.objects.iter().zip(&result.reports) {
@@ -188,7 +199,7 @@ impl<'r, S: Store> Session<'r, S> {
         }
         if commit.objects.is_empty() {
             self.chain.abandon().await;
-            return Ok(());
+            return Ok(failed);
         }
         commit.verdicts.clone_from(&result.verdicts);
         for number in &planned.replaces {
@@ -197,28 +208,37 @@ impl<'r, S: Store> Session<'r, S> {
             let gone = replaced.iter().filter(|file| file.rows > 0).map(|file| file.path.clone());
             commit.removes.extend(gone);
         }
-        commit.replaces = planned.replaces;
+        commit.replaces.clone_from(&planned.replaces);
         summary.add(&planned.objects, &result, &commit);
         let (number, objects, rows) = (commit.number, commit.objects.len(), commit.rows);
         result.staged.into_iter().for_each(|staged| unit.add(staged));
         self.chain.commit_next(unit.into_commit(commit)).await?;
         tracing::info!(commit = number, objects, rows, "committed");
-        Ok(())
+        Ok(failed)
     }
 }
 
-/// Objects that failed in the middle, though nothing is wrong with what they hold.
-fn unfinished(objects: &[InputObject], reports: &[ObjectReport]) -> Vec<Skipped> {
-    let failed = objects.iter().zip(reports).filter(|(_, report)| report.unfinished.get().is_some());
-    let why = |report: &ObjectReport| report.fault.get().cloned().unwrap_or_default();
-    failed.map(|(object, report)| Skipped { uri: object.uri.clone(), why: why(report) }).collect()
+/// Objects for which a unit must not be committed, and why: those that failed in the middle, though nothing is wrong with
+/// what they hold; and where a commit is replaced, those that are not there any more.
+fn failed(planned: &UnitPlan, reports: &[ObjectReport]) -> Vec<Skipped> {
+    let why = |report: &ObjectReport| {
+        let unread = report.unread.get().filter(|_| !planned.replaces.is_empty());
+        report.unfinished.get().or(unread).cloned()
+    };
+    let told = |(object, report): (&InputObject, &ObjectReport)| {
+        let why = match planned.replaces.first() {
+            None => why(report)?,
+            Some(number) => format!("{}; commit {number}, which has it, is left as it was", why(report)?),
+        };
+        Some(Skipped { uri: object.uri.clone(), why })
+    };
+    planned.objects.iter().zip(reports).filter_map(told).collect()
 }
 
 fn entry(object: &InputObject, report: &ObjectReport) -> ObjectEntry {
     ObjectEntry {
         uri: object.uri.clone(),
-        // what is not known whole is never taken for the same again
-        identity: report.unfinished.get().map_or(object.identity.clone(), |()| "unfinished".to_owned()),
+        identity: object.identity.clone(),
         lines: report.lines.load(std::sync::atomic::Ordering::Relaxed),
         quarantined: report.quarantined.load(std::sync::atomic::Ordering::Relaxed),
         fault: report.fault.get().cloned(),

@@ -44,8 +44,8 @@ pub(super) struct ObjectReport {
     pub(super) lines: AtomicU64,
     pub(super) quarantined: AtomicU64,
     pub(super) fault: OnceLock<String>,
-    /// The disk failed in the middle: another day there may be more.
-    pub(super) unfinished: OnceLock<()>,
+    /// Why it could not be read to its end, though nothing is wrong with what it holds: another day there may be more.
+    pub(super) unfinished: OnceLock<String>,
     /// It could not even be opened: it is not part of the unit.
     pub(super) unread: OnceLock<String>,
 }
@@ -236,15 +236,15 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
                 });
             }
         };
-        // the object's own faults and those of the disk end it alike: what came before is kept
+        // of an object with a fault what came before it is kept
         let fault = loop {
             let read = match file.read(buffer) {
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => {
                     // set once: one reader reads an object
-                    let _first = report.unfinished.set(());
-                    break Some((decoder.abort(&mut emit), error.to_string()));
+                    let _first = report.unfinished.set(error.to_string());
+                    break None;
                 }
             };
             shared.context.progress.add(read as u64);

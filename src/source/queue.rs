@@ -318,8 +318,8 @@ mod tests {
     use tokio::runtime::Handle;
 
     use super::*;
-    use crate::aws::s3::S3Options;
     use crate::aws::fake::{Answer, Asked, Log, serve as endpoint};
+    use crate::aws::s3::S3Options;
 
     const LIMITS: BatchLimits = BatchLimits { bytes: u64::MAX, age: Duration::from_secs(1) };
 

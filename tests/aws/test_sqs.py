@@ -306,7 +306,7 @@ def large(generated, tmp_path_factory):
 
 @pytest.mark.parametrize("first", [True, False], ids=["at its begin", "in the middle"])
 def test_an_object_that_breaks_off_is_not_kept_in_part(program, s3, queue, follow, large, tmp_path, first):
-    """In a plain replay what came before a fault of the network is kept; here the object comes again."""
+    """Another time it is whole."""
     program.run("replay", large, "--map", lakes.MAP, "--out", tmp_path / "plain")
     logs = sorted(large.iterdir())
     for path in logs:
@@ -324,6 +324,27 @@ def test_an_object_that_breaks_off_is_not_kept_in_part(program, s3, queue, follo
         follower.until_done()
         summary = follower.end()
     assert (summary["objects"], summary["faults"], summary["skipped"]) == (len(logs), [], []), follower.said()
+    same(tmp_path / "plain", tmp_path / "lake")
+
+
+def test_a_replay_keeps_no_part_either(program, s3, large, tmp_path):
+    """What cannot be read to its end is named and left to the next run; the rest of its unit is there."""
+    for path in sorted(large.iterdir()):
+        s3.put(f"s3://logs/{path.name}", path.read_bytes())
+
+    def is_meant(request):
+        in_the_middle = not request.headers.get("range", "").startswith("bytes=0-")
+        return request.method == "GET" and request.target.startswith("/logs/large") and in_the_middle
+
+    replay = ["replay", "s3://logs", "--map", lakes.MAP, "--out", tmp_path / "lake", "--json"]
+    with Only(port(s3)).meant(is_meant, "conflict", times=1) as proxy:
+        out, _ = program.run(*replay, url=proxy.url, exit_code=1)
+    summary = json.loads(out)
+    assert [skipped["uri"] for skipped in summary["skipped"]] == ["s3://logs/large.log.gz"], summary
+    assert (summary["objects"], summary["faults"]) == (len(list(large.iterdir())) - 1, [])
+    out, _ = program.run(*replay, url=s3.url)
+    assert json.loads(out)["objects"] == 1
+    program.run("replay", large, "--map", lakes.MAP, "--out", tmp_path / "plain")
     same(tmp_path / "plain", tmp_path / "lake")
 
 
