@@ -28,11 +28,12 @@ duckdb: $(VENV)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound $(VENV)/bin/python -m pytest -q tests/duckdb
 
-# The program against a stand-in of AWS, which the tests start on loopback, and beside a worker in Java.
+# The program against a stand-in of AWS, which the tests start on loopback, and beside a worker in Java. They wait more
+# than they work: four at a time, each with stand-ins of its own.
 aws: $(VENV)/installed $(STANDINS)/installed
 	cargo build --locked
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound MINISTACK=$(STANDINS)/bin/ministack \
-		KINESIS_MOCK=$(KINESIS_MOCK) KCL=$(KCL) $(VENV)/bin/python -m pytest -q tests/aws
+		KINESIS_MOCK=$(KINESIS_MOCK) KCL=$(KCL) $(VENV)/bin/python -m pytest -q -n 4 tests/aws
 
 # A stream of made traffic on stand-ins of AWS, two workers that follow it, and the alerts that appear. Ctrl-C ends it.
 demo: $(VENV)/installed $(STANDINS)/installed
