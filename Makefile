@@ -8,6 +8,7 @@ STANDINS = .standins
 KINESIS_MOCK = $(STANDINS)/node_modules/kinesis-local/main.js
 KCL = $(STANDINS)/kcl
 SOAK_ROUNDS ?= 50
+SOAK_SEEDS ?= 3000
 FUZZ_MINUTES ?= 5
 PEERS_VENV = target/bench-peers/venv
 PEERS ?=
@@ -41,8 +42,10 @@ demo: $(VENV)/installed $(STANDINS)/installed
 	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/release/flowbound MINISTACK=$(STANDINS)/bin/ministack \
 		KINESIS_MOCK=$(KINESIS_MOCK) $(VENV)/bin/python tests/aws/demo.py
 
-# Workers of a stream killed, stopped and replaced while shards split and merge, many times over.
+# Workers of a stream killed, stopped and replaced while shards split and merge, many times over; before that the same in
+# one process, from thousands of seeds.
 soak: $(VENV)/installed $(STANDINS)/installed
+	FLOWBOUND_SEEDS=0..$(SOAK_SEEDS) cargo test --locked --lib every_record_once
 	cargo build --locked
 	SOAK_ROUNDS=$(SOAK_ROUNDS) FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound \
 		MINISTACK=$(STANDINS)/bin/ministack KINESIS_MOCK=$(KINESIS_MOCK) \
