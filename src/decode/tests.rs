@@ -1,6 +1,6 @@
 //! What the public face of the decoder promises beyond the logs in `testdata` (those are in `tests/logs`).
 
-use super::{DecodeOptions, DecodeSummary, Decoder, Piece};
+use super::{DecodeOptions, Decoder, Piece};
 
 const LINE: &[u8] = b"2 123456789012 eni-0a 10.0.1.5 10.0.2.9 49152 443 6 1 40 1790640000 1790640058 ACCEPT OK\n";
 
