@@ -171,6 +171,11 @@ impl<'s, S: Store> Chain<'s, S> {
         self.clear_passed().await
     }
 
+    /// Whether there are commits that this chain has not read.
+    pub async fn is_behind(&self) -> Result<bool, LakeError> {
+        Ok(self.read_commit(self.next_number()).await?.is_some())
+    }
+
     /// The last commit.
     pub fn head(&self) -> Option<&Commit> {
         self.commits.values().next_back()

@@ -16,7 +16,7 @@ use crate::lake::{LakeError, Store};
 use crate::source::{Batch, BatchLimits, NotificationQueue, pause};
 
 /// Times in a row that something may be gone because another worker was faster.
-const MISSED: u32 = 5;
+const MISSED: u32 = 50;
 
 /// How to follow a queue.
 #[derive(Debug, Clone, Copy)]
@@ -127,7 +127,7 @@ impl<'r, S: Store> Follower<'r, S> {
         &mut self,
         work: impl AsyncFn(&mut Session<'r, S>) -> Result<T, ReplayError>,
     ) -> Result<T, ReplayError> {
-        let mut failures = 0;
+        let (mut failures, mut missed) = (0, 0);
         loop {
             let error = match self.once(&work).await {
                 Ok(done) => return Ok(done),
@@ -137,9 +137,10 @@ impl<'r, S: Store> Follower<'r, S> {
             failures += 1;
             match &error {
                 ReplayError::Lake(LakeError::Conflict(_)) => {
+                    missed = 0;
                     tracing::info!("another worker committed first; done again on top of that");
                 }
-                ReplayError::Lake(LakeError::Io { source, .. }) if self.passes(source.kind(), failures) => {
+                ReplayError::Lake(LakeError::Io { source, .. }) if self.passes(source.kind(), &mut missed) => {
                     tracing::warn!(error = error.to_string(), "not committed; tried again");
                 }
                 _ => return Err(error),
@@ -152,6 +153,12 @@ impl<'r, S: Store> Follower<'r, S> {
         &mut self,
         work: &impl AsyncFn(&mut Session<'r, S>) -> Result<T, ReplayError>,
     ) -> Result<T, ReplayError> {
+        if let Some(session) = &self.session
+            && session.is_behind().await?
+        {
+            // another worker, or a replay, has committed
+            self.session = None;
+        }
         let session = match &mut self.session {
             Some(session) => session,
             None => self.session.insert(Session::open(self.replay).await?.of_what_comes_again()?),
@@ -160,12 +167,18 @@ impl<'r, S: Store> Follower<'r, S> {
     }
 
     /// Whether an error is one to wait for.
-    fn passes(&self, error: ErrorKind, failures: u32) -> bool {
+    fn passes(&self, error: ErrorKind, missed: &mut u32) -> bool {
         match error {
             // who stops cannot wait for a service to come back
-            ErrorKind::TimedOut => !*self.stop.borrow(),
+            ErrorKind::TimedOut => {
+                *missed = 0;
+                !*self.stop.borrow()
+            }
             // another worker that has the number clears what was staged for it; more often, something is missing
-            ErrorKind::NotFound => failures <= MISSED,
+            ErrorKind::NotFound => {
+                *missed += 1;
+                *missed <= MISSED
+            }
             _ => false,
         }
     }

@@ -111,6 +111,11 @@ impl<'r, S: Store> Session<'r, S> {
         Ok(self)
     }
 
+    /// Whether somebody else has committed since.
+    pub(super) async fn is_behind(&self) -> Result<bool, LakeError> {
+        self.chain.is_behind().await
+    }
+
     fn plan(&self, input: Vec<InputObject>) -> Result<Plan, PlanError> {
         let Replay { sources, options, .. } = self.replay;
         plan(&self.chain, input, sources, self.map.as_ref(), self.map_change, options.unit_bytes)

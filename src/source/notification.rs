@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::aws::s3::{S3Uri, SCHEME};
 
+/// Bytes of a key at most, in UTF-8.
+const LONGEST_KEY: usize = 1024;
+
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Notification {
@@ -39,6 +42,9 @@ pub(super) enum NotificationError {
     /// A key that can be none.
     #[error("its key is not UTF-8")]
     Key,
+    /// A key that S3 does not have.
+    #[error("its key is longer than S3's keys are ({LONGEST_KEY} bytes)")]
+    LongKey,
 }
 
 /// Reads the body of a message.
@@ -105,7 +111,11 @@ fn uri(bucket: &str, key: String) -> Result<S3Uri, NotificationError> {
     if parsed.bucket != bucket {
         return Err(NotificationError::Bucket);
     }
-    if key.is_empty() { Err(NotificationError::Missing("key")) } else { Ok(parsed.with_key(key)) }
+    match key.len() {
+        0 => Err(NotificationError::Missing("key")),
+        1..=LONGEST_KEY => Ok(parsed.with_key(key)),
+        _ => Err(NotificationError::LongKey),
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +262,7 @@ mod tests {
             assert!(error.to_string().len() < 200, "a body is never told: {error}");
         }
         let huge = put(&"k".repeat(1 << 20));
-        assert!(matches!(read(&huge.to_string()), Ok(Notification::Created(_))));
+        assert_eq!(read(&huge.to_string()), Err(NotificationError::LongKey));
     }
 
     proptest! {

@@ -27,6 +27,9 @@ const TOLD: usize = 10_000;
 /// Times that the deletion of a message is tried.
 const DELETIONS: u32 = 5;
 
+/// How long objects that S3 does not answer for are asked for before their messages are left in the queue: others wait.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// When a batch is full.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
@@ -49,7 +52,7 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages.is_empty() && self.objects.is_empty()
     }
 
     /// The objects, in the order of their URIs.
@@ -74,7 +77,8 @@ impl Batch {
     }
 
     fn is_full(&self, limits: &BatchLimits) -> bool {
-        self.bytes >= limits.bytes || self.messages.len() >= MOST_HELD
+        // not before the first message came, whatever the limit
+        !self.is_empty() && self.bytes >= limits.bytes || self.messages.len() >= MOST_HELD
     }
 }
 
@@ -189,7 +193,7 @@ impl NotificationQueue {
         stop: &mut watch::Receiver<bool>,
     ) -> BTreeMap<S3Uri, String> {
         let mut troubled = BTreeMap::new();
-        let mut failures = 0;
+        let (began, mut failures) = (Instant::now(), 0);
         while !uris.is_empty() {
             let mut again = Vec::new();
             for (uri, named) in look(&self.s3, std::mem::take(&mut uris), &self.filter).await {
@@ -197,7 +201,9 @@ impl NotificationQueue {
                     Ok(Named::Log(object)) => batch.add(object),
                     Ok(Named::PassedOver) => tracing::debug!(%uri, "passed over"),
                     Ok(Named::Gone) => tracing::warn!(%uri, "it is not there any more: its notification is deleted"),
-                    Err(error) if error.is_open() && !*stop.borrow() => again.push((uri, error)),
+                    Err(error) if error.is_open() && began.elapsed() < PATIENCE && !*stop.borrow() => {
+                        again.push((uri, error));
+                    }
                     Err(error) => drop(troubled.insert(uri, error.to_string())),
                 }
             }
@@ -338,6 +344,7 @@ mod tests {
                 Answer::new(200, json!({"Messages": some}).to_string())
             }
             Some(target) => Answer::new(200, answer(target.trim_start_matches("AmazonSQS."), asked).to_string()),
+            None if asked.line.contains("list-type") => Answer::new(200, "<ListBucketResult></ListBucketResult>"),
             None if asked.line.contains("gone") => Answer::new(404, ""),
             None if asked.line.contains("secret") => Answer::new(403, ""),
             None => Answer::new(200, vec![b'x'; 7]).header("etag", "\"e\""),

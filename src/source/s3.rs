@@ -96,6 +96,10 @@ pub(super) async fn look(s3: &S3, uris: Vec<S3Uri>, filter: &InputFilter) -> Vec
 /// What the key alone tells, as a walk of the whole bucket sees it.
 fn may_be_wanted(key: &str, filter: &InputFilter) -> bool {
     let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
+    // what a lake stages is gone when its notification comes
+    if folder.split('/').any(|name| name == "_flowbound") {
+        return false;
+    }
     let level = folder.split('/').try_fold(Level::Anywhere, |level, name| level.enter(name, filter));
     level.is_some() && !name.is_empty() && named_like_a_log(Path::new(name)) && filter.may_want(name)
 }
@@ -105,7 +109,8 @@ async fn look_at(s3: &S3, uri: &S3Uri) -> Result<Named, S3Error> {
         Ok(object) if object.size == 0 => Ok(Named::PassedOver),
         Ok(_) if lies_in_a_lake(s3, uri).await? => Ok(Named::PassedOver),
         Ok(object) => Ok(Named::Log(input_object(uri, object))),
-        Err(error) if error.kind == S3ErrorKind::NoKey => Ok(Named::Gone),
+        // asked for its head alone, S3 says the same of a bucket that is not there
+        Err(error) if error.kind == S3ErrorKind::NoKey => s3.check(uri).await.map(|()| Named::Gone),
         Err(error) => Err(error),
     }
 }

@@ -128,7 +128,7 @@ async fn round<S: Store, K: Streams>(
             let mut keys = match StateReader::open(store, files.clone(), &format!("{}/merge", unit.staging)) {
                 Ok(keys) => keys,
                 // one day shall not hold the others back
-                Err(error) if mended && is_lost(&error) => {
+                Err(error) if is_lost(&error) && (mended || known.lost.contains(&day)) => {
                     if !known.lost.contains(&day) {
                         tracing::error!(day, error = error.to_string(), "no alerts of this day until that is back");
                         context.metrics.close_failure();

@@ -153,6 +153,9 @@ impl StreamShards {
     /// What a shard that is not found means. It is gone only if the stream can be listed and does not have it: a stream
     /// that was deleted, or a consumer that is not registered, answers the same.
     pub(super) async fn not_found(&self, shard: &str, detail: String) -> ReadError {
+        if let Err(error) = self.is_the_same().await {
+            return error;
+        }
         match self.all().await {
             Ok(shards) if shards.iter().all(|there| there.id != shard) => {
                 ReadError::Gone { shard: shard.to_owned(), children: following(shard, shards) }
