@@ -5,7 +5,7 @@
 //! that changed and the alerts that follow, and takes the merged files away. So an alert is always the sum of what
 //! all shards have said, nothing is merged twice, and a closer that is too late finds its number taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
 use super::Context;
@@ -25,16 +25,22 @@ pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Resu
     let store = &*context.store;
     let alerts = chain_name(&context.stream.id(), ALERTS);
     let mut tried = None;
+    let mut damaged = BTreeSet::new();
     loop {
         let chain = Chain::open_head(store, &alerts).await?;
         let number = chain.next_number();
         let again = tried == Some(number);
-        let unpublished = match round(context, chain, again).await {
+        let unpublished = match round(context, chain, again, &damaged).await {
             Ok(unpublished) if unpublished.is_empty() || tried.is_some() => return Ok(()),
             Ok(unpublished) => unpublished,
-            Err(error) if again => return Err(error),
+            // once more, without this day
+            Err(Broken { day: Some(day), error }) if again && is_lost(&error) && damaged.insert(day.clone()) => {
+                tracing::error!(day, error = error.to_string(), "its state is damaged");
+                continue;
+            }
+            Err(Broken { error, .. }) if again => return Err(error),
             // another closer was faster, and took the files away that this one read; or one is lost
-            Err(error) => {
+            Err(Broken { error, .. }) => {
                 tracing::debug!(error = error.to_string(), "windows not closed; looked at again");
                 // what those staged who were too late, or died over it
                 Chain::open_head(store, &alerts).await?.clear_passed().await?;
@@ -58,6 +64,18 @@ async fn shard_chains<S: Store, K: Streams>(context: &Context<S, K>) -> Result<V
     Ok(names)
 }
 
+/// Why a round came to nothing; the day whose state could not be read, if it was that.
+struct Broken {
+    day: Option<String>,
+    error: LakeError,
+}
+
+impl From<LakeError> for Broken {
+    fn from(error: LakeError) -> Self {
+        Self { day: None, error }
+    }
+}
+
 /// Something that was in the lake is not there any more, or is not what was written.
 fn is_lost(error: &LakeError) -> bool {
     match error {
@@ -76,7 +94,8 @@ async fn round<S: Store, K: Streams>(
     context: &Context<S, K>,
     mut chain: Chain<'_, S>,
     mended: bool,
-) -> Result<Vec<String>, LakeError> {
+    damaged: &BTreeSet<String>,
+) -> Result<Vec<String>, Broken> {
     let store = &*context.store;
     let mut closing = chain.head().and_then(|head| head.closing.clone()).unwrap_or_default();
     let known = closing.clone();
@@ -125,22 +144,27 @@ async fn round<S: Store, K: Streams>(
         let mut told = Vec::new();
         for (day, files) in fresh {
             let files: Vec<String> = closing.merged.remove(&day).unwrap_or_default().into_iter().chain(files).collect();
-            let mut keys = match StateReader::open(store, files.clone(), &format!("{}/merge", unit.staging)) {
-                Ok(keys) => keys,
-                // one day shall not hold the others back
-                Err(error) if is_lost(&error) && (mended || known.lost.contains(&day)) => {
-                    if !known.lost.contains(&day) {
-                        tracing::error!(day, error = error.to_string(), "no alerts of this day until that is back");
-                        context.metrics.close_failure();
-                    }
-                    closing.merged.insert(day.clone(), files);
-                    closing.lost.insert(day);
-                    continue;
-                }
-                Err(error) => return Err(error),
+            let opened = StateReader::open(store, files.clone(), &format!("{}/merge", unit.staging));
+            let was_lost = known.lost.contains(&day);
+            let lost = match &opened {
+                Ok(_) => damaged.contains(&day),
+                Err(error) => is_lost(error) && (mended || was_lost),
             };
+            if lost {
+                // one day shall not hold the others back
+                if !was_lost {
+                    let why = opened.err().map(|error| error.to_string());
+                    tracing::error!(day, why, "no alerts of this day until its state is whole again");
+                    context.metrics.close_failure();
+                }
+                closing.merged.insert(day.clone(), files);
+                closing.lost.insert(day);
+                continue;
+            }
+            let mut keys = opened?;
             commit.removes.extend(files);
-            while let Some((key, entries)) = keys.next_key()? {
+            let of_day = |error| Broken { day: Some(day.clone()), error };
+            while let Some((key, entries)) = keys.next_key().map_err(of_day)? {
                 let gathered = gather(entries);
                 let row = revise(&key, &gathered);
                 let emitted = row.as_ref().map(StateEntry::emitted).or(gathered.last.map(StateEntry::Emitted));
@@ -153,7 +177,7 @@ async fn round<S: Store, K: Streams>(
             }
         }
         let staged: Vec<_> = alerts.finish()?.into_iter().chain(state.finish()?).collect();
-        Ok::<_, LakeError>((staged, told))
+        Ok::<_, Broken>((staged, told))
     })?;
     if closing == known && chain.next_number() > 1 {
         return Ok(unpublished);

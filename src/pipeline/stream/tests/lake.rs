@@ -87,6 +87,15 @@ impl MemoryLake {
         files.iter().filter(|(path, _)| path.starts_with(folder)).map(|(p, b)| (p.clone(), b.clone())).collect()
     }
 
+    /// Makes a file what it is not, or takes it away.
+    pub(super) fn put(&self, path: &str, content: Option<Vec<u8>>) {
+        let mut files = self.files.lock().unwrap();
+        match content {
+            Some(content) => drop(files.insert(path.to_owned(), content)),
+            None => drop(files.remove(path)),
+        }
+    }
+
     /// Source and bytes of every row that is visible, in order.
     pub(super) fn rows(&self) -> Vec<(String, i64)> {
         let mut rows = Vec::new();

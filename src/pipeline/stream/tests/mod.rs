@@ -12,6 +12,7 @@ use super::{StartAt, StreamInfo, StreamOptions};
 use crate::decode::MessageOptions;
 use crate::lake::FileLimits;
 
+const MAP: &str = include_str!("../../../../testdata/detect/small.toml");
 const STREAM: &str = "logs";
 
 fn stream() -> StreamInfo {

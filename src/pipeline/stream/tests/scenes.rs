@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::lake::MemoryLake;
 use super::source::MemoryStream;
-use super::{Dice, STREAM, chain_of, options, stream};
+use super::{Dice, MAP, STREAM, chain_of, options, stream};
+use crate::boundary::{Boundary, Selection, parse_map};
 use crate::pipeline::stream::{Stream, StreamParts};
 use crate::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, InitialPosition, Lease, LeaseTable as _, MemoryTable, Timing,
@@ -56,6 +58,27 @@ impl Scene {
         }
     }
 
+    /// Puts so many breaches from this client, so many seconds into time.
+    fn put_on(&mut self, records: u64, client: u8, seconds: u64) {
+        for _ in 0..records {
+            self.put += 1;
+            let (start, end) = (1_795_219_200 + seconds, 1_795_219_250 + seconds);
+            let line =
+                format!("2 1 eni-0a 10.0.9.{client} 10.0.2.9 40000 5432 6 1 {} {start} {end} ACCEPT OK", self.put);
+            self.stream.put(line, Some(ago(0)));
+        }
+    }
+
+    /// Rows of alerts of a day: each revision of its one alert.
+    fn revisions(&self, day: &str) -> usize {
+        let files = self.lake.below(&format!("alerts/date={day}/"));
+        let rows = |bytes: Vec<u8>| {
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap().build().unwrap();
+            reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>()
+        };
+        files.into_iter().map(|(_, bytes)| rows(bytes)).sum()
+    }
+
     /// A worker follows the stream for a while; its metrics.
     async fn follow(&self, start: InitialPosition, end: End) -> String {
         let timing = Timing::with_failover(Duration::from_secs(5));
@@ -65,7 +88,7 @@ impl Scene {
         let metrics = Arc::new(Metrics::default());
         let followed = Stream::new(StreamParts {
             store: Arc::new(self.lake.clone()),
-            boundary: None,
+            boundary: Some(Arc::new(Boundary::new(parse_map("small.toml", MAP).unwrap(), &Selection::default()))),
             stream: stream(),
             streams: self.stream.clone(),
             leases,
@@ -157,5 +180,29 @@ async fn a_lake_that_is_behind_by_more_than_the_retention_says_so() {
         assert_eq!((scene.rows(), gaps(&metrics)), (vec![1, 2, 3, 4], found));
         let metrics = scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
         assert_eq!(gaps(&metrics), 0, "it is up to date");
+    }
+}
+
+/// One day's state is lost, or damaged: it waits, the others do not.
+#[tokio::test(start_paused = true)]
+async fn a_day_whose_state_is_lost_holds_no_other_day_up() {
+    let day = 86_400;
+    for damage in [None, Some(&b"{}"[..]), Some(&b"\xff"[..])] {
+        let mut scene = Scene::new();
+        scene.put_on(1, 2, 0);
+        scene.put_on(1, 2, day);
+        scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+        let before = scene.lake.below("_flowbound/state/date=2026-11-21/");
+        let [(path, state)] = &before[..] else { panic!("{before:?}") };
+        scene.lake.put(path, damage.map(|damage| [state, damage].concat()));
+        scene.put_on(1, 2, 0);
+        scene.put_on(1, 2, day);
+        let metrics = scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+        assert!(metrics.contains("flowbound_close_failures_total 1"), "{metrics}");
+        assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 2), "{damage:?}");
+        // it is back
+        scene.lake.put(path, Some(state.clone()));
+        scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+        assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (2, 2), "{damage:?}");
     }
 }

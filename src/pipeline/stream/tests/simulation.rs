@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::lake::MemoryLake;
 use super::source::MemoryStream;
-use super::{Dice, STREAM, chain_of, options, stream};
+use super::{Dice, MAP, STREAM, chain_of, options, stream};
 use crate::boundary::{Boundary, Selection, parse_map};
 use crate::lake::CommitKind;
 use crate::pipeline::stream::{Stream, StreamError, StreamParts};
@@ -29,7 +29,6 @@ use crate::source::kinesis::lease::{
 use crate::source::kinesis::{Checkpoint, Position};
 use crate::telemetry::{Metrics, Readiness};
 
-const MAP: &str = include_str!("../../../../testdata/detect/small.toml");
 const STORM: Duration = Duration::from_secs(120);
 /// After the storm all is committed within so long: leases of the dead expire, and generations of shards are read one
 /// after the other.
