@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+use super::chain::{COMMITS, STAGING};
 use super::store::{StagedFile, Store, StoredFile};
 
 /// Work on the CPU, or on local files, which may have to wait for a disk: other tasks of this thread go on elsewhere
@@ -58,7 +59,8 @@ impl LocalStore {
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         // in containers every process may have the same number
         let unique = fastrand::u64(..);
-        let temporary = target.with_extension(format!("{}-{number}-{unique:016x}.tmp", std::process::id()));
+        let temporary = self.beside(path, &format!("{}-{number}-{unique:016x}.tmp", std::process::id()));
+        make_parent(&temporary)?;
         self.sync_staged()?;
         let linked = write_synced(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, &target));
         absent_is_fine(fs::remove_file(&temporary))?;
@@ -66,6 +68,16 @@ impl LocalStore {
             Ok(()) => sync_folders(self.folders_of(&target)).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Where a file is written before it has its name. Of a commit that is among what is staged for it, so that what a
+    /// crash leaves goes with that.
+    fn beside(&self, path: &str, name: &str) -> PathBuf {
+        let commit = path.strip_prefix(COMMITS).and_then(|rest| rest.strip_suffix(".json"));
+        match commit {
+            Some(commit) => self.at(&format!("{STAGING}{commit}/{name}")),
+            None => self.at(path).with_extension(name),
         }
     }
 
