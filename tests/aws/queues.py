@@ -97,6 +97,9 @@ class Follower:
         arguments = ["replay", "--sqs", queue.url, "--out", lake, "--json", *options]
         if "--commit-age" not in options:
             arguments += ["--commit-age", "1"]
+        if "--sqs-visibility" not in options:
+            # who ends while it waits may still be given the next message: a queue does not know that nobody listens
+            arguments += ["--sqs-visibility", "5"]
         self.run = program.start(*arguments, url=url, FLOWBOUND_LOG="info", stderr=self.log.open("w"), **more)
 
     def said(self):
