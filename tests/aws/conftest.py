@@ -121,8 +121,8 @@ class S3:
             try:
                 self.client.download_file(bucket, key, str(path))
             except ClientError as error:
-                # of a lake that is being written, what was staged goes away
-                if error.response["Error"]["Code"] != "404":
+                # of a lake that is being written, what was staged goes away, before its length is asked or after
+                if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
                     raise
         return folder
 
