@@ -4,7 +4,7 @@ use super::seen::Seen;
 use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
 
-/// One question to the judged records. Stateless: its state is the tallies that the engine keeps per key and window.
+/// One question to the judged records. Stateless: its state is what the engine keeps per key and window.
 pub trait Detector: Sync {
     /// The name in the column `detector`; part of every alert's id.
     fn name(&self) -> &'static str;
@@ -13,7 +13,10 @@ pub trait Detector: Sync {
     fn version(&self) -> u32 {
         1
     }
+}
 
+/// A detector that counts records of one verdict: a tally for each key and hour, and an alert for each tally.
+pub trait Counter: Detector {
     /// The one verdict whose records it counts.
     fn verdict(&self) -> Verdict;
 

@@ -11,25 +11,32 @@ mod finding;
 mod gather;
 mod log_gap;
 mod outage;
+mod scan;
 mod seen;
+mod sketch;
+mod state;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod unmapped;
 pub mod window;
 
-pub use detector::Detector;
+pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
+pub use scan::{Crowd, Probe, Probes, Rows, Target, Targets};
+
 pub use seen::Seen;
+pub use sketch::Sketch;
+pub use state::{State, alert_key, findings, withdrawn};
 pub use tally::{Evidence, Key, Tally};
 pub use window::Window;
 
-/// Every detector.
-pub const DETECTORS: &[&dyn Detector] =
+/// Every detector that counts.
+pub const COUNTERS: &[&dyn Counter] =
     &[&breach::Breach, &outage::Outage, &blocked::Blocked, &unmapped::Unmapped, &log_gap::LogGap];
 
-/// The detector of this name.
-pub fn detector(name: &str) -> Option<&'static dyn Detector> {
-    DETECTORS.iter().copied().find(|detector| detector.name() == name)
+/// The counting detector of this name.
+pub fn counter(name: &str) -> Option<&'static dyn Counter> {
+    COUNTERS.iter().copied().find(|detector| detector.name() == name)
 }

@@ -3,7 +3,7 @@
 //! Key: grants, client, server, port, protocol. Window: an hour. Counts: every record with verdict `outage`; its
 //! reasons say at which end, and whether the stateless layer explains it.
 
-use super::detector::{Detector, client, server};
+use super::detector::{Counter, Detector, client, server};
 use super::seen::Seen;
 use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
@@ -14,7 +14,9 @@ impl Detector for Outage {
     fn name(&self) -> &'static str {
         "outage"
     }
+}
 
+impl Counter for Outage {
     fn verdict(&self) -> Verdict {
         Verdict::Outage
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::detector::Detector;
+use super::detector::Counter;
 use super::seen::Seen;
 use super::window::Window;
 use crate::boundary::{Confidence, Severity, Verdict};
@@ -44,7 +44,7 @@ pub struct Key {
 
 impl Key {
     /// The key of a record.
-    pub(super) fn of(seen: &Seen<'_, '_>, detector: &dyn Detector) -> Self {
+    pub(super) fn of(seen: &Seen<'_, '_>, detector: &dyn Counter) -> Self {
         let ends = seen.ends();
         let placed = seen.judgement.path.is_some();
         let by_client = placed && detector.by_client();
@@ -161,19 +161,19 @@ pub struct Tally {
 }
 
 /// JSON has no maps with structured keys: such a map is a list of pairs there.
-mod pairs {
+pub(super) mod pairs {
     use std::collections::BTreeMap;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+    pub(in crate::detect) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
         map: &BTreeMap<K, V>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(map)
     }
 
-    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    pub(in crate::detect) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
     where
         K: Deserialize<'de> + Ord,
         V: Deserialize<'de>,

@@ -1,6 +1,7 @@
 //! Detection over whole inputs: any cut of them gives the same findings, and the same as counted the plain way.
 
 mod oracle;
+mod scans;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ fn boundary() -> Boundary {
     Boundary::new(parse_map("small.toml", MAP).unwrap(), &Selection::default())
 }
 
-fn gather(boundary: &Boundary, lines: &[(usize, Line)]) -> BTreeMap<Key, Tally> {
+fn gather(boundary: &Boundary, lines: &[(usize, Line)]) -> BTreeMap<Key, State> {
     let format: LogFormat = FORMAT.parse().unwrap();
     let rows: Vec<_> = lines
         .iter()
@@ -49,12 +50,12 @@ fn record<'a>(line: &'a str, format: &LogFormat) -> FlowRecord<'a> {
     record
 }
 
-fn findings(tallies: &BTreeMap<Key, Tally>) -> Vec<Finding> {
-    tallies.iter().map(|(key, tally)| Finding::new(detector(&key.detector).unwrap(), key, tally)).collect()
+fn all_findings(states: &BTreeMap<Key, State>) -> Vec<Finding> {
+    states.iter().flat_map(|(key, state)| findings(key, Some(state))).collect()
 }
 
 fn all(lines: Vec<Line>) -> Vec<Finding> {
-    findings(&gather(&boundary(), &lines.into_iter().enumerate().collect::<Vec<_>>()))
+    all_findings(&gather(&boundary(), &lines.into_iter().enumerate().collect::<Vec<_>>()))
 }
 
 const HOUR: i64 = 1_790_640_000;
@@ -160,24 +161,24 @@ proptest! {
     ) {
         let boundary = boundary();
         let lines: Vec<(usize, Line)> = lines.into_iter().enumerate().collect();
-        let whole = findings(&gather(&boundary, &lines));
+        let whole = all_findings(&gather(&boundary, &lines));
 
         let mut shuffled = lines;
         shuffled.sort_by_key(|(number, _)| (*number as u64 + 1).wrapping_mul(order | 1));
-        let mut merged: BTreeMap<Key, Tally> = BTreeMap::new();
+        let mut merged: BTreeMap<Key, State> = BTreeMap::new();
         for part in shuffled.chunks(shuffled.len().div_ceil(parts)) {
             for stored in gather(&boundary, part) {
                 let text = serde_json::to_vec(&stored).unwrap();
-                let (key, tally): (Key, Tally) = serde_json::from_slice(&text).unwrap();
+                let (key, state): (Key, State) = serde_json::from_slice(&text).unwrap();
                 match merged.get_mut(&key) {
-                    Some(have) => have.merge(tally),
-                    None => { merged.insert(key, tally); }
+                    Some(have) => have.merge(state),
+                    None => { merged.insert(key, state); }
                 }
             }
         }
-        prop_assert_eq!(&findings(&merged), &whole);
+        prop_assert_eq!(&all_findings(&merged), &whole);
         let digests = |findings: &[Finding]| findings.iter().map(Finding::digest).collect::<Vec<_>>();
-        prop_assert_eq!(digests(&findings(&merged)), digests(&whole));
+        prop_assert_eq!(digests(&all_findings(&merged)), digests(&whole));
     }
 }
 
@@ -273,7 +274,7 @@ proptest! {
             }
         }
         let taken = tallies.take();
-        let expected = oracle::tallies(boundary, rows);
+        let expected = oracle::states(boundary, rows);
         prop_assert_eq!(&taken, &expected);
         for (taken, expected) in taken.iter().zip(&expected) {
             prop_assert_eq!(serde_json::to_string(&taken).unwrap(), serde_json::to_string(&expected).unwrap());

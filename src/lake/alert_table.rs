@@ -86,7 +86,7 @@ pub(super) fn alerts_batch(rows: &[AlertRow]) -> Result<RecordBatch, ArrowError>
         text(&|row| row.finding.server_addr.as_deref()),
         int32(&|row| row.finding.server_port.map(i32::from)),
         int32(&|row| row.finding.protocol.map(i32::from)),
-        text(&|row| Some(row.finding.verdict.as_str())),
+        text(&|row| row.finding.verdict.map(|verdict| verdict.as_str())),
         text(&|row| row.finding.rule.as_deref()),
         text(&|row| row.finding.reason.as_deref()),
         int64(&|row| Some(row.finding.flows)),
