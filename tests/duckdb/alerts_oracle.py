@@ -1,4 +1,4 @@
-"""The alerts of the detectors that need only verdicts, computed a second time from judged records.
+"""The alerts, computed a second time from judged records: here those of the detectors that need only verdicts.
 
 One alert per key and tumbling hour of event time (`end`, else `start`). A row is a dict with the columns of `flows`
 and what `lakes.Lake` adds to it: `src`, `dst`, and the oracle's `client_port`, `from_client`, `protected`.
@@ -7,6 +7,7 @@ and what `lakes.Lake` adds to it: `src`, `dst`, and the oracle's `client_port`, 
 from datetime import timedelta
 
 import oracle
+import scans_oracle
 
 HOUR = timedelta(hours=1)
 CONFIDENCES = ["weak", "strong", "certain"]
@@ -14,7 +15,7 @@ CONFIDENCES = ["weak", "strong", "certain"]
 #: The columns that are compared with the lake's.
 COLUMNS = (
     "detector severity confidence first_seen last_seen window_start window_end client_zone server_zone client_addr "
-    "server_addr server_port protocol verdict rule reason flows conversations packets bytes"
+    "server_addr server_port protocol verdict rule flows conversations packets bytes distinct_ports distinct_servers"
 ).split()
 
 
@@ -81,7 +82,7 @@ def alerts(rows):
             "window_start": event_time and event_time.replace(minute=0, second=0, microsecond=0),
         }
         groups.setdefault(tuple(key.items()), []).append(row)
-    return [alert(dict(key), group) for key, group in groups.items()]
+    return [alert(dict(key), group) for key, group in groups.items()] + scans_oracle.alerts(rows)
 
 
 def alert(key, rows):
@@ -107,5 +108,8 @@ def alert(key, rows):
             if key["server_addr"] is not None
             else {"conversations": None, "packets": None, "bytes": None}
         ),
+        "distinct_ports": None if key["server_port"] is None else 1,
+        "distinct_servers": None if key["server_addr"] is None else 1,
         "records": {(row["source"], row["line"]) for row in rows},
+        "evidence": min(10, len(rows)),
     }

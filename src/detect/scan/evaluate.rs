@@ -34,7 +34,10 @@ const SLOW: Kind = Kind { name: "scan.slow" };
 /// The finding that withdraws a scan's alert.
 pub(in crate::detect) fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
     let kind = [&VERTICAL, &HORIZONTAL, &SLOW].into_iter().find(|kind| kind.name == alert.detector)?;
-    let query = query(alert, end.unwrap_or_default());
+    // none of its rows counts any more
+    let mut query = conditions(alert, end.unwrap_or_default());
+    query.and("false");
+    let query = query.finish();
     let title = format!("no longer found: {} by {}", kind.name, client(alert));
     Some(Finding { title, ..Finding::empty(kind, alert, end, query) })
 }
@@ -226,7 +229,7 @@ impl<'p> Source<'p> {
             distinct_ports: Some(ports),
             distinct_servers: Some(servers),
             evidence: rows.evidence,
-            ..Finding::empty(scan.kind, &key, Some(end), query(&key, end))
+            ..Finding::empty(scan.kind, &key, Some(end), conditions(&key, end).finish())
         }
     }
 
@@ -267,7 +270,7 @@ fn title(key: &Key, servers: u64, ports: u64, through: bool) -> String {
     }
 }
 
-fn query(key: &Key, end: i64) -> String {
+fn conditions(key: &Key, end: i64) -> Query {
     let mut query = Query::new(&[Verdict::Attempt, Verdict::Blocked, Verdict::Breach]);
     query.and("protocol IN (6, 17)");
     query.and("srcport IS NOT NULL AND dstport IS NOT NULL");
@@ -279,7 +282,7 @@ fn query(key: &Key, end: i64) -> String {
     query.number("dstport", key.server_port.map(u32::from));
     query.number("protocol", key.protocol.map(u32::from));
     query.within(key.window.0, Some(end));
-    query.finish()
+    query
 }
 
 /// The key of a source's state.
