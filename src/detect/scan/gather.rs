@@ -14,7 +14,7 @@ use crate::detect::seen::{End, Seen};
 use crate::detect::sketch::hash;
 use crate::detect::state::State;
 use crate::detect::tally::{Evidence, Key};
-use crate::detect::window::Window;
+use crate::detect::window::{DAY, Window};
 use crate::record::Field;
 
 /// Contacts that were seen last, by a part of their hash: most records are of a contact that is known.
@@ -157,23 +157,30 @@ impl Gatherer {
         Some(grown)
     }
 
+    /// Most records come here, and nearly all of them are of a contact that was seen lately: that is asked first.
     fn contact(&mut self, seen: &Seen<'_, '_>, texts: &mut Texts) -> Option<usize> {
-        let (client_zone, _) = seen.judgement.zones?;
+        let record = seen.record;
+        let (path, (client_zone, _)) = (seen.judgement.path?, seen.judgement.zones?);
         if client_zone == ZoneId::INTERNET {
             return None;
         }
-        let ends = seen.ends();
-        let (client, server) = (number(ends.client.address?), number(ends.server.address?));
-        let attempt = Attempt::of(seen)?;
-        let (hour, port) = (attempt.day.0?, ends.server.port?);
-        let known = hash(&(client, server, port, attempt.protocol, hour, client_zone.0));
+        let source = record.address(record.source_field())?;
+        let destination = record.address(record.destination_field())?;
+        let (client, server, port) = match path.client_is_source {
+            true => (source, destination, record.dstport()?),
+            false => (destination, source, record.srcport()?),
+        };
+        let protocol = record.protocol()?;
+        let about = (u64::from(port) << 8 | u64::from(protocol)) << 16 | u64::from(client_zone.0);
+        let known = hash(&(folded(client), folded(server), about, seen.time()? / DAY));
         let slot = self.recent.get_mut(known as usize % RECENT)?;
         if std::mem::replace(slot, known) == known {
             return None;
         }
-        let (source, grown) = self.source(&Attempt { source_zone: client_zone, ..attempt }, ends.client, texts)?;
+        let attempt = Attempt { source_zone: client_zone, ..Attempt::of(seen)? };
+        let (source, grown) = self.source(&attempt, seen.ends().client, texts)?;
         let contacts = &mut self.sources.get_mut(source as usize)?.contacts;
-        contacts.insert(hash(&(server, port, attempt.protocol)));
+        contacts.insert(contact_hash(server, port, protocol));
         if contacts.len() > CONTACTS {
             contacts.pop_last();
         }
@@ -236,10 +243,22 @@ impl Gatherer {
     }
 }
 
-/// An address as a number of its own: whatever is mapped is another address.
-fn number(address: IpAddr) -> (bool, u128) {
+/// An address in 64 bits: of IPv4 exactly, of IPv6 well enough to tell what was seen lately.
+fn folded(address: IpAddr) -> u64 {
     match address {
-        IpAddr::V4(address) => (false, u32::from(address).into()),
-        IpAddr::V6(address) => (true, address.into()),
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => {
+            let bits = u128::from(address);
+            (bits >> 64) as u64 ^ bits as u64 ^ 1 << 63
+        }
     }
+}
+
+/// The hash of a contact. An IPv4 address is another than the IPv6 address that it can be mapped to.
+pub(in crate::detect) fn contact_hash(server: IpAddr, port: u16, protocol: u8) -> u64 {
+    let number = match server {
+        IpAddr::V4(address) => (false, u32::from(address).into()),
+        IpAddr::V6(address) => (true, u128::from(address)),
+    };
+    hash(&(number, port, protocol))
 }

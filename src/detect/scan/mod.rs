@@ -38,6 +38,8 @@ mod probes;
 
 pub(super) use evaluate::{findings, state_key, withdrawn};
 pub(super) use gather::Gatherer;
+#[cfg(test)]
+pub(super) use gather::contact_hash;
 use probes::{CONTACTS, PANE};
 pub use probes::{Crowd, Probe, Probes, Rows, Target, Targets};
 

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::boundary::{Boundary, Judgement, Verdict};
-use crate::detect::scan::{pane, state_key};
-use crate::detect::sketch::hash;
+use crate::detect::scan::{contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Traffic};
 use crate::detect::{Evidence, Key, Probes, Rows, State, Tally, Target, Targets, Window};
 use crate::record::{Field, FlowRecord};
@@ -124,11 +123,7 @@ fn probe(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option
             return None;
         }
         let mut probes = Probes::new(false);
-        let number = match server.parse::<std::net::IpAddr>().unwrap() {
-            std::net::IpAddr::V4(address) => (false, u128::from(u32::from(address))),
-            std::net::IpAddr::V6(address) => (true, u128::from(address)),
-        };
-        probes.contact(hash(&(number, port, protocol)));
+        probes.contact(contact_hash(server.parse().unwrap(), port, protocol));
         return Some((state_key(day, word("client_zone"), client), probes));
     }
     let is_probe = ["blocked", "attempt", "breach"].contains(&judgement.verdict.as_str());
