@@ -1,5 +1,6 @@
 //! A key and its tally as an alert that explains itself.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -14,8 +15,8 @@ use crate::boundary::{Confidence, Severity, Verdict};
 pub struct Finding {
     /// 32 hexadecimal digits; the same for the same traffic on every run.
     pub alert_id: String,
-    /// Name of the detector.
-    pub detector: &'static str,
+    /// Name of the detector; one read from a lake may be of another version.
+    pub detector: Cow<'static, str>,
     /// The highest of its rows.
     #[serde(serialize_with = "word")]
     pub severity: Severity,
@@ -44,9 +45,9 @@ pub struct Finding {
     pub server_port: Option<u16>,
     /// IANA protocol number.
     pub protocol: Option<u8>,
-    /// Verdict of every row.
-    #[serde(serialize_with = "word")]
-    pub verdict: Verdict,
+    /// Verdict of every row; `None` for detectors that count rows of several.
+    #[serde(serialize_with = "word_if_any")]
+    pub verdict: Option<Verdict>,
     /// Grants or invariant that every row names.
     pub rule: Option<String>,
     /// Reasons of the rows, joined by ", ".
@@ -73,6 +74,13 @@ fn word<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) -> 
     serializer.collect_str(value)
 }
 
+fn word_if_any<S: serde::Serializer>(value: &Option<impl std::fmt::Display>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => word(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 impl Finding {
     /// The finding of a tally. An empty tally makes the finding that withdraws an earlier one.
     pub fn new(detector: &dyn Detector, key: &Key, tally: &Tally) -> Self {
@@ -80,7 +88,7 @@ impl Finding {
         let reasons: Vec<&str> = tally.reasons.iter().map(String::as_str).collect();
         Self {
             alert_id: alert_id(detector, key),
-            detector: detector.name(),
+            detector: detector.name().into(),
             severity: tally.severity(),
             confidence: tally.confidence(),
             title: if tally.flows == 0 {
@@ -98,7 +106,7 @@ impl Finding {
             server_addr: key.server_addr.clone(),
             server_port: key.server_port,
             protocol: key.protocol,
-            verdict: detector.verdict(),
+            verdict: Some(detector.verdict()),
             rule: key.rule.clone(),
             reason: if reasons.is_empty() { key.reason.clone() } else { Some(reasons.join(", ")) },
             flows: tally.flows,
@@ -182,4 +190,33 @@ fn query(detector: &dyn Detector, key: &Key) -> String {
         _ => conditions.push(format!("{time} IS NULL")),
     }
     format!("SELECT * FROM flows WHERE {} ORDER BY start, source, line", conditions.join(" AND "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::{Window, detector};
+
+    /// The digest is over this text: a lake knows the digests of its alerts, and a change makes new revisions of all.
+    #[test]
+    fn the_form_behind_the_digest_stays() {
+        let log_gap = detector("log-gap").unwrap();
+        let key = Key {
+            window: Window(Some(3_600_000)),
+            detector: "log-gap".to_owned(),
+            rule: None,
+            reason: Some("skipped".to_owned()),
+            client_zone: None,
+            server_zone: None,
+            client_addr: None,
+            server_addr: None,
+            server_port: None,
+            protocol: None,
+        };
+        let finding = Finding::new(log_gap, &key, &Tally::new(Verdict::Gap));
+        assert_eq!(
+            serde_json::to_string(&Finding { query: "Q".to_owned(), ..finding }).unwrap(),
+            r#"{"alert_id":"06d1f41fb9bf1a656179af6a330fadda","detector":"log-gap","severity":"info","title":"no longer found: flow logs have gaps: AWS skipped data 0 times","first_seen":null,"last_seen":null,"window_start":3600000,"window_end":7200000,"client_zone":null,"server_zone":null,"client_addr":null,"server_addr":null,"server_port":null,"protocol":null,"verdict":"gap","rule":null,"reason":"skipped","flows":0,"conversations":null,"packets":null,"bytes":null,"distinct_ports":null,"distinct_servers":null,"evidence":[],"query":"Q"}"#
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! keeps a [`Tally`] per key and window; tallies merge, so any cut of the input into batches, workers and units gives
 //! the same alerts. One alert per key and window, never one per record.
 
+mod alert;
 mod blocked;
 mod breach;
 mod detector;
@@ -18,6 +19,7 @@ mod tests;
 mod unmapped;
 pub mod window;
 
+pub use alert::{Alert, AlertStatus};
 pub use detector::Detector;
 pub use finding::Finding;
 pub use gather::Tallies;

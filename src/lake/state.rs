@@ -10,12 +10,11 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::alert_table::AlertRow;
 use super::error::{LakeError, io_error};
 use super::parquet_file::Staged;
 use super::partition::Day;
 use super::store::{StagedFile, Store};
-use crate::detect::{Key, Tally};
+use crate::detect::{Alert, Key, Tally};
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +39,7 @@ pub struct Emitted {
 
 impl StateEntry {
     /// What is kept of a revision.
-    pub fn emitted(row: &AlertRow) -> Self {
+    pub fn emitted(row: &Alert) -> Self {
         let finding = &row.finding;
         Self::Emitted(Emitted { revision: row.revision, digest: finding.digest(), withdrawn: finding.flows == 0 })
     }

@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 
 use super::summary::Alerts;
-use crate::detect::{Finding, Key, Tally, detector};
+use crate::detect::{Alert, AlertStatus, Finding, Key, Tally, detector};
 use crate::lake::{
-    AlertRow, AlertStatus, AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin,
-    StateEntry, StateReader, StateWriter, Store, Unit, writer_properties,
+    AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin, StateEntry,
+    StateReader, StateWriter, Store, Unit, writer_properties,
 };
 
 /// Closes the windows that changed since the last closing; what alerts are new or changed.
@@ -97,7 +97,7 @@ pub(super) fn gather(entries: Vec<StateEntry>) -> Gathered {
 }
 
 /// The revision that is called for, if one is.
-pub(super) fn revise(key: &Key, gathered: &Gathered) -> Option<AlertRow> {
+pub(super) fn revise(key: &Key, gathered: &Gathered) -> Option<Alert> {
     let detector = detector(&key.detector)?;
     let nothing = || Tally::new(detector.verdict());
     let gone = gathered.tally.is_none();
@@ -112,5 +112,5 @@ pub(super) fn revise(key: &Key, gathered: &Gathered) -> Option<AlertRow> {
         Some(last) if !gone && last.digest == finding.digest() => return None,
         Some(last) => (last.revision + 1, if gone { AlertStatus::Closed } else { AlertStatus::Updated }),
     };
-    Some(AlertRow { revision, status, finding })
+    Some(Alert { revision, status, finding })
 }

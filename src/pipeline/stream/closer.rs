@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 
 use super::Context;
 use super::shard::chain_name;
+use crate::detect::detector;
 use crate::lake::{
     AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, FileEntry, LakeError, Origin, STAGING, StateEntry,
     StateReader, StateWriter, Store, Unit, in_place, io_error, side_by_side, writer_properties,
@@ -171,7 +172,7 @@ async fn round<S: Store, K: Streams>(
                 let entries = gathered.tally.map(StateEntry::Tally).into_iter().chain(emitted);
                 entries.into_iter().try_for_each(|entry| state.push(key.clone(), entry))?;
                 if let Some(row) = row {
-                    told.push(row.finding.detector);
+                    told.extend(detector(&key.detector).map(|detector| detector.name()));
                     alerts.push(row)?;
                 }
             }
