@@ -128,6 +128,7 @@ fn withdrawn_alerts_are_kept_apart() {
     assert_eq!(detectors(&case, "").len(), 3);
     assert_eq!(detectors(&case, "--all").len(), 4);
     assert_eq!(detectors(&case, "--status closed"), ["breach"]);
+    assert_eq!(detectors(&case, "--status closed --severity high"), ["breach"], "it has no severity of its own");
     let event = objects(&case, "alerts --lake lake --status closed --format ocsf").remove(0);
     assert_eq!((&event["activity_id"], &event["status"]), (&3.into(), &"Resolved".into()));
     let shown = case.run(&format!("alerts --lake lake --id {}", event["finding_info"]["uid"].as_str().unwrap()));

@@ -20,7 +20,7 @@ pub(super) struct FilterArgs {
     /// Alerts of this detector; several with commas between
     #[arg(long, env = "FLOWBOUND_DETECTOR", value_name = "NAME", value_delimiter = ',', value_parser = parse_detector)]
     detector: Vec<String>,
-    /// Alerts at least as severe as this
+    /// Alerts at least as severe as this; withdrawn ones have no severity of their own
     #[arg(long, env = "FLOWBOUND_SEVERITY", value_name = "SEVERITY", value_parser = words(Severity::ALL.iter().map(|severity| severity.as_str()), Severity::from_name))]
     severity: Option<Severity>,
     /// Alerts whose window ends after this time (2026-11-21, 2026-11-21T02:00, UTC)
@@ -88,11 +88,13 @@ impl FilterArgs {
     /// Whether the alert is what was asked for, withdrawn or not.
     pub(super) fn wants(&self, alert: &Alert) -> bool {
         let finding = &alert.finding;
+        // nothing is left of it that would be severe
+        let withdrawn = alert.status == AlertStatus::Closed;
         let zones = [&finding.client_zone, &finding.server_zone];
         let addresses = [&finding.client_addr, &finding.server_addr];
         let addresses = || addresses.into_iter().flatten().filter_map(|address| address.parse::<IpAddr>().ok());
         (self.detector.is_empty() || self.detector.iter().any(|name| *name == finding.detector))
-            && self.severity.is_none_or(|least| least <= finding.severity)
+            && (withdrawn || self.severity.is_none_or(|least| least <= finding.severity))
             && self.since.is_none_or(|since| finding.window_end.is_some_and(|end| since < end))
             && self.until.is_none_or(|until| finding.window_start.is_some_and(|start| start < until))
             && (self.zone.is_empty() || zones.into_iter().flatten().any(|zone| self.zone.contains(zone)))
