@@ -1,6 +1,7 @@
 //! An alert as a finding of AWS Security Hub, in its format ASFF of 2018-10-08, which `BatchImportFindings` takes.
 //!
-//! Lengths and counts are those of the format: longer texts are cut. What it has no attribute for is in `ProductFields`.
+//! Lengths and counts are those of the format: longer texts are cut. What it has no attribute for is in
+//! `ProductFields`.
 
 use std::net::IpAddr;
 
@@ -87,7 +88,8 @@ fn kind(finding: &Finding) -> String {
 fn resource(finding: &Finding, account: &str, region: &str, partition: &str) -> Value {
     let address = finding.server_addr.as_ref().or(finding.client_addr.as_ref());
     let id = address.map_or_else(|| format!("AWS::::Account:{account}"), |address| format!("ip/{address}"));
-    json!({"Type": if address.is_some() { "Other" } else { "AwsAccount" }, "Id": cut(&id, ID), "Partition": partition, "Region": region})
+    let kind = if address.is_some() { "Other" } else { "AwsAccount" };
+    json!({"Type": kind, "Id": cut(&id, ID), "Partition": partition, "Region": region})
 }
 
 fn network(alert: &Alert) -> Option<Value> {

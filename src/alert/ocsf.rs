@@ -144,7 +144,10 @@ fn finding_info(alert: &Alert) -> Value {
 }
 
 fn attack(found: &Technique) -> Value {
-    let link = |kind: &str, (uid, name): (&str, &str)| json!({"uid": uid, "name": name, "src_url": format!("https://attack.mitre.org/{kind}/{}", uid.replace('.', "/"))});
+    let link = |kind: &str, (uid, name): (&str, &str)| {
+        let page = format!("https://attack.mitre.org/{kind}/{}", uid.replace('.', "/"));
+        json!({"uid": uid, "name": name, "src_url": page})
+    };
     json!({
         "tactic": link("tactics", found.tactic),
         "technique": found.technique.map(|technique| link("techniques", technique)),

@@ -32,8 +32,8 @@ pub(super) struct FilterArgs {
     /// Alerts with a client or a server in this zone; several with commas between
     #[arg(long, env = "FLOWBOUND_ZONE", value_name = "NAME", value_delimiter = ',')]
     zone: Vec<String>,
-    /// Alerts with a client or a server that has this address, or one in this network (10.0.5.0/24); several with commas
-    /// between
+    /// Alerts with a client or a server that has this address, or one in this network (10.0.5.0/24); several with
+    /// commas between
     #[arg(long, env = "FLOWBOUND_ADDR", value_name = "ADDRESS", value_delimiter = ',', value_parser = parse_network)]
     addr: Vec<IpNet>,
     /// Alerts of which the last revision is of this kind

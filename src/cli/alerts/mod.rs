@@ -29,8 +29,8 @@ const TOLD: usize = 5;
 
 /// List the alerts of a lake, show one with all that is known of it, or print new ones as they appear
 ///
-/// Each alert as it stands now: its last revision. The newest hour comes first, and in it the most severe. An alert that
-/// was withdrawn, because later input left nothing of it, is not listed unless --all is given.
+/// Each alert as it stands now: its last revision. The newest hour comes first, and in it the most severe. An alert
+/// that was withdrawn, because later input left nothing of it, is not listed unless --all is given.
 #[derive(Debug, clap::Args)]
 pub(super) struct AlertsArgs {
     /// The lake: a folder or s3://BUCKET/PREFIX
