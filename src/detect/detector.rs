@@ -23,6 +23,12 @@ pub trait Counter: Detector {
     /// Whether it counts a record that has this verdict.
     fn counts(&self, seen: &Seen<'_, '_>) -> bool;
 
+    /// What else its rows have in common, as SQL over the view `flows`: what [`counts`](Self::counts) asks and the key
+    /// does not say.
+    fn conditions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether each client has an alert of its own.
     fn by_client(&self) -> bool {
         true

@@ -1,5 +1,6 @@
 //! A key and its tally as an alert that explains itself.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -14,8 +15,8 @@ use crate::boundary::{Confidence, Severity, Verdict};
 pub struct Finding {
     /// 32 hexadecimal digits; the same for the same traffic on every run.
     pub alert_id: String,
-    /// Name of the detector.
-    pub detector: &'static str,
+    /// Name of the detector; one read from a lake may be of another version.
+    pub detector: Cow<'static, str>,
     /// The highest of its rows.
     #[serde(serialize_with = "word")]
     pub severity: Severity,
@@ -85,7 +86,7 @@ impl Finding {
     pub(super) fn empty(detector: &dyn Detector, key: &Key, end: Option<i64>, query: String) -> Self {
         Self {
             alert_id: alert_id(detector, key),
-            detector: detector.name(),
+            detector: detector.name().into(),
             severity: Severity::Info,
             confidence: None,
             title: String::new(),
@@ -247,6 +248,36 @@ fn query(detector: &dyn Counter, key: &Key) -> String {
             }
         }
     }
+    detector.conditions().iter().for_each(|condition| query.and(condition));
     query.within(key.window.0, key.window.end());
     query.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::{Window, counter};
+
+    /// The digest is over this text: a lake knows the digests of its alerts, and a change makes new revisions of all.
+    #[test]
+    fn the_form_behind_the_digest_stays() {
+        let log_gap = counter("log-gap").unwrap();
+        let key = Key {
+            window: Window(Some(3_600_000)),
+            detector: "log-gap".to_owned(),
+            rule: None,
+            reason: Some("skipped".to_owned()),
+            client_zone: None,
+            server_zone: None,
+            client_addr: None,
+            server_addr: None,
+            server_port: None,
+            protocol: None,
+        };
+        let finding = Finding::of_tally(log_gap, &key, &Tally::new(Verdict::Gap));
+        assert_eq!(
+            serde_json::to_string(&Finding { query: "Q".to_owned(), ..finding }).unwrap(),
+            r#"{"alert_id":"06d1f41fb9bf1a656179af6a330fadda","detector":"log-gap","severity":"info","title":"no longer found: flow logs have gaps: AWS skipped data 0 times","first_seen":null,"last_seen":null,"window_start":3600000,"window_end":7200000,"client_zone":null,"server_zone":null,"client_addr":null,"server_addr":null,"server_port":null,"protocol":null,"verdict":"gap","rule":null,"reason":"skipped","flows":0,"conversations":null,"packets":null,"bytes":null,"distinct_ports":null,"distinct_servers":null,"evidence":[],"query":"Q"}"#
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! keeps a [`Tally`] per key and window; tallies merge, so any cut of the input into batches, workers and units gives
 //! the same alerts. One alert per key and window, never one per record.
 
+mod alert;
 mod blocked;
 mod breach;
 mod detector;
@@ -21,20 +22,34 @@ mod tests;
 mod unmapped;
 pub mod window;
 
+pub use alert::{Alert, AlertStatus};
 pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
 pub use scan::{Crowd, Probe, Probes, Rows, Target, Targets};
-
 pub use seen::Seen;
 pub use sketch::Sketch;
 pub use state::{State, alert_key, findings, withdrawn};
 pub use tally::{Evidence, Key, Tally};
 pub use window::Window;
 
+use outage::Outage;
+
 /// Every detector that counts.
-pub const COUNTERS: &[&dyn Counter] =
-    &[&breach::Breach, &outage::Outage, &blocked::Blocked, &unmapped::Unmapped, &log_gap::LogGap];
+pub const COUNTERS: &[&dyn Counter] = &[
+    &breach::Breach,
+    &Outage::Anywhere,
+    &Outage::OneSided,
+    &Outage::ReturnPath,
+    &blocked::Blocked,
+    &unmapped::Unmapped,
+    &log_gap::LogGap,
+];
+
+/// The names of all detectors.
+pub fn detector_names() -> impl Iterator<Item = &'static str> {
+    COUNTERS.iter().map(|counter| counter.name()).chain(scan::KINDS.iter().map(|kind| kind.name()))
+}
 
 /// The counting detector of this name.
 pub fn counter(name: &str) -> Option<&'static dyn Counter> {

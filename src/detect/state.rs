@@ -52,7 +52,7 @@ pub fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
 pub fn alert_key(state: &Key, finding: &Finding) -> Key {
     Key {
         window: Window(finding.window_start),
-        detector: finding.detector.to_owned(),
+        detector: finding.detector.clone().into_owned(),
         rule: finding.rule.clone(),
         reason: state.reason.clone(),
         client_zone: finding.client_zone.clone(),

@@ -64,7 +64,8 @@ const HOUR: i64 = 1_790_640_000;
 fn one_alert_per_key_and_window_never_one_per_record() {
     let probe = |end| line("eni-db", "203.0.113.7 10.0.2.9 40000 5432 6", 1, end, "REJECT");
     let found = all(vec![probe(HOUR), probe(HOUR + 3599), probe(HOUR + 3600)]);
-    let windows: Vec<_> = found.iter().map(|finding| (finding.detector, finding.window_start, finding.flows)).collect();
+    let windows: Vec<_> =
+        found.iter().map(|finding| (&*finding.detector, finding.window_start, finding.flows)).collect();
     assert_eq!(windows, [("blocked", Some(HOUR * 1000), 2), ("blocked", Some((HOUR + 3600) * 1000), 1)]);
     assert_ne!(found[0].alert_id, found[1].alert_id);
     assert_eq!(found[0].alert_id.len(), 32);
@@ -92,17 +93,51 @@ fn blocked_asks_what_was_tried_not_who_tried() {
     let probe = |client: &str| line("eni-db", &format!("{client} 10.0.2.9 40000 5432 6"), 1, HOUR, "REJECT");
     let found = all(vec![probe("203.0.113.7"), probe("203.0.113.8"), probe("198.51.100.1")]);
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].detector, found[0].conversations, &found[0].client_addr), ("blocked", Some(3), &None));
+    assert_eq!((&*found[0].detector, found[0].conversations, &found[0].client_addr), ("blocked", Some(3), &None));
     assert_eq!(found[0].title, "3 attempts on db 10.0.2.9:5432/tcp blocked by no-ingress:db");
     // an unprotected zone has no such alert
     assert!(all(vec![line("eni-app", "203.0.113.7 10.0.1.5 40000 22 6", 1, HOUR, "REJECT")]).is_empty());
 }
 
 #[test]
-fn an_outage_carries_the_severity_of_its_rule() {
-    let found = all(vec![line("eni-db", "10.0.1.5 10.0.2.9 40000 5432 6", 4, HOUR, "REJECT")]);
-    assert_eq!((found[0].detector, found[0].severity), ("outage", Severity::Critical));
-    assert_eq!(found[0].rule.as_deref(), Some("app-db"));
+fn an_outage_carries_the_severity_of_its_rule_and_says_where() {
+    let (request, reply) = ("10.0.1.5 10.0.2.9 40000 5432 6", "10.0.2.9 10.0.1.5 5432 40000 6");
+    for (eni, flow, name, title) in [
+        (
+            "eni-db",
+            request,
+            "one-sided",
+            "app 10.0.1.5 leaves for db 10.0.2.9:5432/tcp, which app-db allows, and is refused where it arrives",
+        ),
+        (
+            "eni-app",
+            request,
+            "outage",
+            "app 10.0.1.5 is refused at db 10.0.2.9:5432/tcp, which app-db allows (rejected-at-source)",
+        ),
+        (
+            "eni-app",
+            reply,
+            "return-path",
+            "app 10.0.1.5 reaches db 10.0.2.9:5432/tcp, which app-db allows, and the replies are refused",
+        ),
+    ] {
+        let direction = if (eni, flow) == ("eni-app", request) { "egress" } else { "ingress" };
+        let flags = if flow == reply { 18 } else { 2 };
+        let format: LogFormat = WIDE.parse().unwrap();
+        let text = format!("vpc-1 {eni} {} 4 400 {HOUR} {HOUR} REJECT OK {flags} {direction}", flow);
+        let ends: Vec<&str> = text.split(' ').collect();
+        let text = format!("{} - - {}", ends[..4].join(" "), ends[4..].join(" "));
+        let record = record(&text, &format);
+        let boundary = boundary();
+        let judgement = boundary.judge(&record);
+        let mut tallies = Tallies::new(Some(&boundary));
+        tallies.observe("file:///x", [(&record, &judgement, 1)]);
+        let found = all_findings(&tallies.take());
+        assert_eq!(found.len(), 1, "{name}");
+        assert_eq!((&*found[0].detector, found[0].severity, &*found[0].title), (name, Severity::Critical, title));
+        assert_eq!(found[0].rule.as_deref(), Some("app-db"));
+    }
 }
 
 #[test]
@@ -110,7 +145,7 @@ fn an_unknown_vpc_and_a_gap_are_told() {
     let foreign = line("eni-x", "10.9.0.1 10.9.0.2 40000 22 6", 1, HOUR, "ACCEPT").0.replace("vpc-1", "vpc-2");
     let gap = format!("vpc-1 eni-db - - - - - - - {HOUR} {HOUR} - SKIPDATA -");
     let found = all(vec![Line(foreign), Line(gap)]);
-    let names: Vec<_> = found.iter().map(|finding| finding.detector).collect();
+    let names: Vec<_> = found.iter().map(|finding| &*finding.detector).collect();
     assert_eq!(names, ["log-gap", "unmapped"]);
 }
 

@@ -10,12 +10,11 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::alert_table::AlertRow;
 use super::error::{LakeError, io_error};
 use super::parquet_file::Staged;
 use super::partition::Day;
 use super::store::{StagedFile, Store};
-use crate::detect::{Key, Probes, State, Tally, alert_key};
+use crate::detect::{Alert, Key, Probes, State, Tally, alert_key};
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,7 +44,7 @@ pub struct Emitted {
 
 impl Emitted {
     /// What is kept of a revision of an alert that this key's state made.
-    pub fn of(key: &Key, row: &AlertRow) -> Self {
+    pub fn of(key: &Key, row: &Alert) -> Self {
         let finding = &row.finding;
         let alert = Some((alert_key(key, finding), finding.window_end)).filter(|(alert, _)| alert != key);
         Self { revision: row.revision, digest: finding.digest(), withdrawn: finding.flows == 0, alert }

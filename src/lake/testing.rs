@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::state::state_folder;
 use super::*;
-use crate::detect::{Finding, Key, Tally, Window, counter};
+use crate::detect::{Alert, AlertStatus, Finding, Key, Tally, Window, counter};
 use crate::record::{Field, FlowRecord, LogFormat, ParseError, ParseErrorKind};
 
 /// 2026-11-20, 00:00 UTC.
@@ -249,7 +249,7 @@ impl TestLake {
         let finding = Finding::of_tally(outage, &key, &Tally::new(outage.verdict()));
         let properties = writer_properties(&Origin::default());
         let mut alerts = AlertWriter::new(&self.store, unit.staging.clone(), properties);
-        alerts.push(AlertRow { revision, status: AlertStatus::Updated, finding }).unwrap();
+        alerts.push(Alert { revision, status: AlertStatus::Updated, finding }).unwrap();
         alerts.finish().unwrap().into_iter().for_each(|staged| unit.add(staged));
     }
 

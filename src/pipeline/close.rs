@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::summary::Alerts;
-use crate::detect::{Key, State, alert_key, findings, withdrawn};
+use crate::detect::{Alert, AlertStatus, Key, State, alert_key, findings, withdrawn};
 use crate::lake::{
-    AlertRow, AlertStatus, AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin,
-    StateEntry, StateReader, StateWriter, Store, Unit, writer_properties,
+    AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin, StateEntry,
+    StateReader, StateWriter, Store, Unit, writer_properties,
 };
 
 /// Closes the windows that changed since the last closing; what alerts are new or changed.
@@ -101,16 +101,16 @@ pub(super) fn gather(key: &Key, entries: Vec<StateEntry>) -> Gathered {
 }
 
 /// The revisions that are called for: of alerts that are new or changed, and of those that are no longer found.
-pub(super) fn revise(key: &Key, gathered: &Gathered) -> Vec<AlertRow> {
+pub(super) fn revise(key: &Key, gathered: &Gathered) -> Vec<Alert> {
     let mut rows = Vec::new();
     let mut found = BTreeSet::new();
     for finding in findings(key, gathered.state.as_ref()) {
         let alert = alert_key(key, &finding);
         match gathered.emitted.get(&alert) {
-            None => rows.push(AlertRow { revision: 0, status: AlertStatus::New, finding }),
+            None => rows.push(Alert { revision: 0, status: AlertStatus::New, finding }),
             Some(last) if last.digest == finding.digest() => {}
             Some(last) => {
-                rows.push(AlertRow { revision: last.revision + 1, status: AlertStatus::Updated, finding });
+                rows.push(Alert { revision: last.revision + 1, status: AlertStatus::Updated, finding });
             }
         }
         found.insert(alert);
@@ -118,7 +118,7 @@ pub(super) fn revise(key: &Key, gathered: &Gathered) -> Vec<AlertRow> {
     for (alert, last) in gathered.emitted.iter().filter(|(alert, last)| !last.withdrawn && !found.contains(*alert)) {
         let (_, end) = last.alert(key);
         if let Some(finding) = withdrawn(alert, end) {
-            rows.push(AlertRow { revision: last.revision + 1, status: AlertStatus::Closed, finding });
+            rows.push(Alert { revision: last.revision + 1, status: AlertStatus::Closed, finding });
         }
     }
     rows

@@ -22,8 +22,13 @@ COLUMNS = (
 def detector_of(row):
     """The detector that counts this record, if one does."""
     verdict = row["verdict"]
-    if verdict in ("breach", "outage"):
-        return verdict
+    if verdict == "breach":
+        return "breach"
+    if verdict == "outage":
+        where = row["reason"].split("/")[0]
+        if where == "return-path":
+            return "return-path"
+        return "one-sided" if where == "rejected-at-destination" and row["client_zone"] != "internet" else "outage"
     if verdict == "blocked" and row["protected"]:
         return "blocked"
     if verdict == "unmapped" and row["reason"] == "vpc-not-in-map":

@@ -31,6 +31,9 @@ const VERTICAL: Kind = Kind { name: "scan.vertical" };
 const HORIZONTAL: Kind = Kind { name: "scan.horizontal" };
 const SLOW: Kind = Kind { name: "scan.slow" };
 
+/// The three.
+pub(in crate::detect) const KINDS: [&dyn Detector; 3] = [&VERTICAL, &HORIZONTAL, &SLOW];
+
 /// The finding that withdraws a scan's alert.
 pub(in crate::detect) fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
     let kind = [&VERTICAL, &HORIZONTAL, &SLOW].into_iter().find(|kind| kind.name == alert.detector)?;

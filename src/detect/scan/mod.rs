@@ -36,7 +36,7 @@ mod evaluate;
 mod gather;
 mod probes;
 
-pub(super) use evaluate::{findings, state_key, withdrawn};
+pub(super) use evaluate::{KINDS, findings, state_key, withdrawn};
 pub(super) use gather::Gatherer;
 #[cfg(test)]
 pub(super) use gather::contact_hash;

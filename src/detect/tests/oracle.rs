@@ -36,7 +36,11 @@ fn one(
     let protects = || judgement.zones.zip(boundary).is_some_and(|((_, server), map)| map.is_protected(server));
     let (detector, by_client) = match judgement.verdict {
         Verdict::Breach => ("breach", true),
-        Verdict::Outage => ("outage", true),
+        Verdict::Outage => match word("reason").unwrap_or_default().trim_end_matches("/nacl") {
+            "return-path" => ("return-path", true),
+            "rejected-at-destination" if word("client_zone").as_deref() != Some("internet") => ("one-sided", true),
+            _ => ("outage", true),
+        },
         Verdict::Blocked if judgement.path.is_some() && protects() => ("blocked", false),
         Verdict::Unmapped if word("reason").as_deref() == Some("vpc-not-in-map") => ("unmapped", true),
         Verdict::Gap => ("log-gap", true),

@@ -25,7 +25,7 @@ fn ports(count: u64, from: i64, apart: i64) -> Vec<Line> {
 fn a_vertical_scan_begins_with_the_fifteenth_port() {
     for (count, expected) in [(14, vec!["scan.slow"]), (15, vec!["scan.vertical"]), (16, vec!["scan.vertical"])] {
         let found = scans(ports(count, HOUR, 10));
-        assert_eq!(found.iter().map(|finding| finding.detector).collect::<Vec<_>>(), expected, "{count}");
+        assert_eq!(found.iter().map(|finding| &*finding.detector).collect::<Vec<_>>(), expected, "{count}");
         assert_eq!((found[0].flows, found[0].distinct_ports), (count, Some(count)));
     }
     let found = scans(ports(15, HOUR, 10));
@@ -87,7 +87,7 @@ fn a_horizontal_scan_begins_with_the_twenty_fifth_server_and_from_inside_with_th
         assert!(found.iter().all(|finding| finding.detector == "scan.slow"), "{source} {network}");
         for count in [below + 1, below + 2] {
             let found = servers(source, network, count);
-            let told: Vec<_> = found.iter().map(|finding| (finding.detector, finding.distinct_servers)).collect();
+            let told: Vec<_> = found.iter().map(|finding| (&*finding.detector, finding.distinct_servers)).collect();
             assert_eq!(told, [("scan.horizontal", Some(count))], "{source} {network}");
             assert_eq!(
                 (found[0].server_port, found[0].protocol, &found[0].server_addr),
@@ -113,7 +113,7 @@ fn a_source_with_many_scans_has_one_alert_of_each_kind() {
         (&None, Some(11), Some(15))
     );
     // 25 servers, and 15 ports each: of both kinds
-    let kinds: Vec<_> = sweep(30).into_iter().map(|finding| (finding.detector, finding.flows)).collect();
+    let kinds: Vec<_> = sweep(30).into_iter().map(|finding| (finding.detector.into_owned(), finding.flows)).collect();
     assert_eq!(kinds.len(), 2, "{kinds:?}");
     assert!(kinds.iter().all(|(_, flows)| *flows == 30 * 15), "{kinds:?}");
 }
@@ -178,7 +178,7 @@ fn a_source_with_too_many_targets_is_a_crowd_however_they_came() {
     assert_eq!(parts, whole);
     let found: Vec<_> = all_findings(&whole).into_iter().filter(|finding| finding.detector != "blocked").collect();
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].detector, found[0].flows), ("scan.horizontal", 5000));
+    assert_eq!((&*found[0].detector, found[0].flows), ("scan.horizontal", 5000));
     // estimates: 50 servers and 100 ports
     assert!((49..=51).contains(&found[0].distinct_servers.unwrap()), "{:?}", found[0].distinct_servers);
     assert!((97..=103).contains(&found[0].distinct_ports.unwrap()), "{:?}", found[0].distinct_ports);

@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 
 use super::Context;
 use super::shard::chain_name;
+use crate::detect::detector_names;
 use crate::lake::{
     AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, Emitted, FileEntry, LakeError, Origin, STAGING,
     StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, side_by_side, writer_properties,
@@ -169,7 +170,7 @@ async fn round<S: Store, K: Streams>(
                 for row in revise(&key, &gathered) {
                     let emitted = Emitted::of(&key, &row);
                     gathered.emitted.insert(emitted.alert(&key).0.clone(), emitted);
-                    told.push(row.finding.detector);
+                    told.extend(detector_names().find(|name| *name == row.finding.detector));
                     alerts.push(row)?;
                 }
                 let emitted = gathered.emitted.into_values().map(StateEntry::Emitted);
