@@ -1,8 +1,8 @@
 //! What a detector is.
 
 use super::seen::Seen;
-use super::tally::{Key, Tally};
-use crate::boundary::Verdict;
+use super::tally::{Key, Outcome, Tally};
+use crate::boundary::{Severity, Verdict};
 
 /// One question to the judged records. Stateless: its state is what the engine keeps per key and window.
 pub trait Detector: Sync {
@@ -27,6 +27,26 @@ pub trait Counter: Detector {
     /// does not say.
     fn conditions(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Verdicts of other records that tell what became of those that it counts.
+    fn beside(&self) -> &'static [Verdict] {
+        &[]
+    }
+
+    /// What a record with one of these verdicts tells. It must have the same key.
+    fn outcome(&self, _: &Seen<'_, '_>) -> Option<Outcome> {
+        None
+    }
+
+    /// Whether each rule, or reason where there is none, has an alert of its own.
+    fn by_cause(&self) -> bool {
+        true
+    }
+
+    /// How bad it is: the worst of its rows.
+    fn severity(&self, tally: &Tally) -> Severity {
+        tally.severity()
     }
 
     /// Whether each client has an alert of its own.

@@ -120,7 +120,7 @@ impl Finding {
         let reasons: Vec<&str> = tally.reasons.iter().map(String::as_str).collect();
         let title = detector.title(key, tally);
         Self {
-            severity: tally.severity(),
+            severity: detector.severity(tally),
             confidence: tally.confidence(),
             title: if tally.flows == 0 { format!("no longer found: {title}") } else { title },
             first_seen: tally.first_seen,
@@ -234,7 +234,7 @@ fn query(detector: &dyn Counter, key: &Key) -> String {
     query.text("server_zone", key.server_zone.as_deref());
     query.text("client_addr", key.client_addr.as_deref());
     query.text("server_addr", key.server_addr.as_deref());
-    if key.rule.is_none() {
+    if key.rule.is_none() && detector.by_cause() {
         query.and("rule IS NULL");
     }
     if key.server_addr.is_some() {

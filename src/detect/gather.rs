@@ -68,6 +68,8 @@ struct CompactKey {
 enum Cause {
     Rule(Credit),
     Reason(Reason),
+    /// Not asked.
+    Any,
 }
 
 /// An address as written.
@@ -106,7 +108,10 @@ impl<'b> Tallies<'b> {
     pub fn new(boundary: Option<&'b Boundary>) -> Self {
         Self {
             boundary,
-            counted: COUNTERS.iter().fold(0, |bits, detector| bits | 1 << detector.verdict() as u32),
+            counted: COUNTERS
+                .iter()
+                .flat_map(|detector| [detector.verdict()].into_iter().chain(detector.beside().iter().copied()))
+                .fold(0, |bits, verdict| bits | 1 << verdict as u32),
             texts: Texts::default(),
             places: FxHashMap::default(),
             gathered: Vec::new(),
@@ -129,8 +134,19 @@ impl<'b> Tallies<'b> {
                 continue;
             }
             for (number, detector) in COUNTERS.iter().enumerate() {
-                if detector.verdict() == judgement.verdict && detector.counts(&seen) {
-                    self.count(&seen, number as u8, *detector);
+                if detector.verdict() == judgement.verdict {
+                    if detector.counts(&seen) {
+                        self.count(&seen, number as u8, *detector);
+                    }
+                } else if detector.beside().contains(&judgement.verdict)
+                    && let Some(outcome) = detector.outcome(&seen)
+                {
+                    let ends = seen.ends();
+                    let client = self.texts.address(ends.client);
+                    let place = self.place(&seen, &ends, client, number as u8, *detector);
+                    if let Some(gathered) = self.gathered.get_mut(place as usize) {
+                        gathered.tally.outcomes.insert(outcome);
+                    }
                 }
             }
         }
@@ -174,6 +190,7 @@ impl<'b> Tallies<'b> {
         let key = CompactKey {
             window: Window::of(seen.time()),
             cause: match seen.rule() {
+                _ if !detector.by_cause() => Cause::Any,
                 Some(_) => Cause::Rule(seen.judgement.credit),
                 None => Cause::Reason(seen.judgement.reason),
             },

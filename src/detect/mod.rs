@@ -5,6 +5,7 @@
 //! the same alerts. One alert per key and window, never one per record.
 
 mod alert;
+mod attempt;
 mod blocked;
 mod breach;
 mod detector;
@@ -30,7 +31,7 @@ pub use scan::{Crowd, Probe, Probes, Rows, Target, Targets};
 pub use seen::Seen;
 pub use sketch::Sketch;
 pub use state::{State, alert_key, findings, withdrawn};
-pub use tally::{Evidence, Key, Tally};
+pub use tally::{Evidence, Key, Outcome, Tally};
 pub use window::Window;
 
 use outage::Outage;
@@ -38,6 +39,7 @@ use outage::Outage;
 /// Every detector that counts.
 pub const COUNTERS: &[&dyn Counter] = &[
     &breach::Breach,
+    &attempt::Attempt,
     &Outage::Anywhere,
     &Outage::OneSided,
     &Outage::ReturnPath,

@@ -32,6 +32,8 @@ impl State {
 /// The alerts of a key: none where its state does not reach a threshold, or there is none.
 pub fn findings(key: &Key, state: Option<&State>) -> Vec<Finding> {
     match state {
+        // what others tell of nothing is nothing
+        Some(State::Tally(tally)) if tally.flows == 0 => Vec::new(),
         Some(State::Tally(tally)) => {
             counter(&key.detector).map(|counter| Finding::of_tally(counter, key, tally)).into_iter().collect()
         }

@@ -50,11 +50,11 @@ impl Key {
         let by_client = placed && detector.by_client();
         let zones = seen.judgement.zones.zip(seen.boundary).filter(|_| placed);
         let zones = zones.map(|((client, server), boundary)| (boundary.zone_name(client), boundary.zone_name(server)));
-        let rule = seen.rule().map(|rule| rule.to_string());
+        let rule = seen.rule().map(|rule| rule.to_string()).filter(|_| detector.by_cause());
         Self {
             window: Window::of(seen.time()),
             detector: detector.name().to_owned(),
-            reason: rule.is_none().then(|| seen.reason()),
+            reason: (rule.is_none() && detector.by_cause()).then(|| seen.reason()),
             rule,
             client_zone: zones.filter(|_| by_client).map(|(client, _)| client.to_owned()),
             server_zone: zones.map(|(_, server)| server.to_owned()),
@@ -139,6 +139,16 @@ impl Traffic {
     }
 }
 
+/// What became of the records that a detector counts, as others tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was accepted in the end.
+    LetIn,
+    /// It was rejected in the end.
+    Refused,
+}
+
 /// What is gathered for one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -155,6 +165,9 @@ pub struct Tally {
     pub reasons: BTreeSet<String>,
     /// The earliest rows.
     pub evidence: BTreeSet<Evidence>,
+    /// What became of it, as records tell that are not counted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub outcomes: BTreeSet<Outcome>,
     /// Traffic of each direction of each conversation, by the interface that recorded it.
     #[serde(with = "pairs")]
     pub(super) legs: BTreeMap<Leg, BTreeMap<String, Traffic>>,
@@ -195,6 +208,7 @@ impl Tally {
             last_seen: None,
             reasons: BTreeSet::new(),
             evidence: BTreeSet::new(),
+            outcomes: BTreeSet::new(),
             legs: BTreeMap::new(),
         }
     }
@@ -242,6 +256,7 @@ impl Tally {
         self.span(other.first_seen, other.last_seen);
         self.raise(other.severity(), other.confidence());
         self.reasons.extend(other.reasons);
+        self.outcomes.extend(other.outcomes);
         for evidence in other.evidence {
             self.keep(evidence);
         }

@@ -141,6 +141,54 @@ fn an_outage_carries_the_severity_of_its_rule_and_says_where() {
 }
 
 #[test]
+fn an_attempt_says_what_became_of_it() {
+    // here the application may send what the database may not receive
+    let map = format!(
+        "{MAP}\n[[rule]]\nid = \"app-out\"\nfrom = [\"app\"]\nto = [\"any\"]\nservice = [\"any\"]\nside = \"egress\"\n"
+    );
+    let boundary = Boundary::new(parse_map("open.toml", &map).unwrap(), &Selection::default());
+    let format: LogFormat = WIDE.parse().unwrap();
+    let told = |rows: &[(&str, &str, &str, &str)]| {
+        let lines: Vec<String> = rows
+            .iter()
+            .map(|(eni, flow, action, direction)| {
+                let [source, destination, ports @ ..] = &flow.split(' ').collect::<Vec<_>>()[..] else {
+                    panic!("{flow}")
+                };
+                let ports = ports.join(" ");
+                format!("vpc-1 {eni} {source} {destination} - - {ports} 1 60 {HOUR} {HOUR} {action} OK 2 {direction}")
+            })
+            .collect();
+        let records: Vec<_> = lines.iter().map(|line| record(line, &format)).collect();
+        let judged: Vec<_> = records.iter().map(|record| boundary.judge(record)).collect();
+        let mut tallies = Tallies::new(Some(&boundary));
+        tallies.observe(
+            "file:///x",
+            records.iter().zip(&judged).zip(1..).map(|((record, judged), n)| (record, judged, n)),
+        );
+        let found = all_findings(&tallies.take()).into_iter().filter(|finding| finding.detector == "attempt");
+        found.map(|finding| (finding.severity, finding.title, finding.flows)).collect::<Vec<_>>()
+    };
+    let flow = "10.0.1.5 10.0.2.9 40000 22 6";
+    let out = ("eni-app", flow, "ACCEPT", "egress");
+    let refused = ("eni-db", flow, "REJECT", "ingress");
+    let let_in = ("eni-db", flow, "ACCEPT", "ingress");
+    let tried = "app 10.0.1.5 tried db 10.0.2.9:22/tcp, where it may not arrive, ";
+    for (rows, severity, became) in [
+        (&[out][..], Severity::Medium, "and nothing tells whether it was let in"),
+        (&[out, refused], Severity::Low, "and was refused there"),
+        (&[let_in, out], Severity::High, "and was let in"),
+        (&[refused, out, let_in], Severity::High, "and was let in"),
+    ] {
+        assert_eq!(told(rows), [(severity, format!("{tried}{became}"), 1)]);
+    }
+    // what nobody saw leave is no attempt; and another port is another path
+    assert!(told(&[refused]).is_empty());
+    let other = ("eni-db", "10.0.1.5 10.0.2.9 40000 23 6", "REJECT", "ingress");
+    assert_eq!(told(&[out, other])[0].0, Severity::Medium);
+}
+
+#[test]
 fn an_unknown_vpc_and_a_gap_are_told() {
     let foreign = line("eni-x", "10.9.0.1 10.9.0.2 40000 22 6", 1, HOUR, "ACCEPT").0.replace("vpc-1", "vpc-2");
     let gap = format!("vpc-1 eni-db - - - - - - - {HOUR} {HOUR} - SKIPDATA -");

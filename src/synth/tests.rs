@@ -108,6 +108,7 @@ fn check(map: &BoundaryMap, options: &GenerateOptions) -> (GenerateSummary, usiz
                 *planted.entry(label.scenario.clone()).or_insert(0) += 1;
                 let alerts = match judgement.verdict {
                     Verdict::Breach => "breach",
+                    Verdict::Attempt => "attempt",
                     Verdict::Outage => match judgement.reason {
                         Reason::Rejected { at: RejectedAt::ReturnPath, .. } => "return-path",
                         Reason::Rejected { at: RejectedAt::Destination, .. }

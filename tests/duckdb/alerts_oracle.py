@@ -22,8 +22,8 @@ COLUMNS = (
 def detector_of(row):
     """The detector that counts this record, if one does."""
     verdict = row["verdict"]
-    if verdict == "breach":
-        return "breach"
+    if verdict in ("breach", "attempt"):
+        return verdict
     if verdict == "outage":
         where = row["reason"].split("/")[0]
         if where == "return-path":
@@ -70,13 +70,13 @@ def alerts(rows):
         detector = detector_of(row)
         if detector is None:
             continue
-        event_time = row["end"] or row["start"]
         placed = row["client_addr"] is not None
         by_client = detector != "blocked"
+        by_cause = detector != "attempt"
         key = {
             "detector": detector,
-            "rule": row["rule"],
-            "cause": row["rule"] or row["reason"],
+            "rule": row["rule"] if by_cause else None,
+            "cause": (row["rule"] or row["reason"]) if by_cause else None,
             # where VPCs overlap, one address stands in two zones: an alert never mixes two networks
             "client_zone": row["client_zone"] if placed and by_client else None,
             "server_zone": row["server_zone"] if placed else None,
@@ -84,19 +84,56 @@ def alerts(rows):
             "server_addr": row["server_addr"],
             "server_port": row["server_port"],
             "protocol": row["protocol"] if placed else None,
-            "window_start": event_time and event_time.replace(minute=0, second=0, microsecond=0),
+            "window_start": hour(row),
         }
         groups.setdefault(tuple(key.items()), []).append(row)
-    return [alert(dict(key), group) for key, group in groups.items()] + scans_oracle.alerts(rows)
+    became = what_became_of_attempts(rows)
+    return [alert(dict(key), group, became) for key, group in groups.items()] + scans_oracle.alerts(rows)
 
 
-def alert(key, rows):
+def hour(row):
+    event_time = row["end"] or row["start"]
+    return event_time and event_time.replace(minute=0, second=0, microsecond=0)
+
+
+def path(row):
+    names = "client_zone server_zone client_addr server_addr server_port protocol".split()
+    return (hour(row), *(row[name] for name in names))
+
+
+def what_became_of_attempts(rows):
+    """By path and hour, whether something was let in (True), or refused where it arrived (False); of clients that are not
+    in the internet."""
+    became = {}
+    for row in rows:
+        arrived, reply = row["side"] == "destination", row["orientation"] == "reply"
+        if row["client_zone"] == "internet":
+            continue
+        if row["verdict"] == "breach" and (reply or arrived):
+            became.setdefault(path(row), set()).add(True)
+        if row["verdict"] == "blocked" and arrived and not reply:
+            became.setdefault(path(row), set()).add(False)
+    return became
+
+
+def severity(key, rows, became):
+    worst = max(oracle.SEVERITIES.index(row["severity"]) for row in rows)
+    if key["detector"] == "attempt":
+        outcomes = became.get(path(rows[0]), set())
+        if True in outcomes:
+            worst = max(worst, oracle.SEVERITIES.index("high"))
+        elif False in outcomes:
+            worst = min(worst, oracle.SEVERITIES.index("low"))
+    return oracle.SEVERITIES[worst]
+
+
+def alert(key, rows, became):
     confidences = [row["confidence"] for row in rows if row["confidence"]]
     legs = [conversation(row) for row in rows]
     return {
         **{name: value for name, value in key.items() if name != "cause"},
         "window_end": key["window_start"] and key["window_start"] + HOUR,
-        "severity": max((row["severity"] for row in rows), key=oracle.SEVERITIES.index),
+        "severity": severity(key, rows, became),
         "confidence": max(confidences, key=CONFIDENCES.index, default=None),
         "first_seen": min((row["start"] for row in rows if row["start"]), default=None),
         "last_seen": max((row["end"] or row["start"] for row in rows if row["end"] or row["start"]), default=None),

@@ -15,6 +15,7 @@ PROMISED = {
     "outage-source": {"outage"},
     "outage-destination": {"one-sided", "outage"},
     "outage-return-path": {"return-path"},
+    "attempt": {"attempt"},
     "unmapped-vpc": {"unmapped"},
     "skipped-records": {"log-gap"},
     **dict.fromkeys(["no-egress", "no-ingress", "other-source", "no-inbound", "only-from", "forbid"], {"breach"}),

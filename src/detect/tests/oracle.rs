@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::detect::scan::{contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Traffic};
-use crate::detect::{Evidence, Key, Probes, Rows, State, Tally, Target, Targets, Window};
+use crate::detect::{Evidence, Key, Outcome, Probes, Rows, State, Tally, Target, Targets, Window};
 use crate::record::{Field, FlowRecord};
 
 /// A record, its source and its line.
@@ -36,6 +36,7 @@ fn one(
     let protects = || judgement.zones.zip(boundary).is_some_and(|((_, server), map)| map.is_protected(server));
     let (detector, by_client) = match judgement.verdict {
         Verdict::Breach => ("breach", true),
+        Verdict::Attempt => ("attempt", true),
         Verdict::Outage => match word("reason").unwrap_or_default().trim_end_matches("/nacl") {
             "return-path" => ("return-path", true),
             "rejected-at-destination" if word("client_zone").as_deref() != Some("internet") => ("one-sided", true),
@@ -54,8 +55,8 @@ fn one(
     let mut key = Key {
         window: Window::of(end.or(start)),
         detector: detector.to_owned(),
-        rule: word("rule"),
-        reason: word("reason").filter(|_| word("rule").is_none()),
+        rule: word("rule").filter(|_| detector != "attempt"),
+        reason: word("reason").filter(|_| word("rule").is_none() && detector != "attempt"),
         client_zone: None,
         server_zone: None,
         client_addr: None,
@@ -107,6 +108,24 @@ fn evidence((record, source, line): Row<'_, '_>, judgement: &Judgement) -> Evide
         action: text(Field::Action),
         verdict: Some(judgement.verdict.as_str().to_owned()),
     }
+}
+
+/// What a record tells of attempts that others recorded.
+fn outcome(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option<(Key, Tally)> {
+    let words = boundary.verdict_json(judgement);
+    let word = |column: &str| words.get(column).and_then(Value::as_str).unwrap_or_default();
+    let outcome = match (word("verdict"), word("side"), word("orientation")) {
+        ("breach", _, "reply") | ("breach", "destination", _) => Outcome::LetIn,
+        ("blocked", "destination", orientation) if orientation != "reply" => Outcome::Refused,
+        _ => return None,
+    };
+    if word("client_zone") == "internet" {
+        return None;
+    }
+    let (key, _) = one(row, Some(boundary), &Judgement { verdict: Verdict::Attempt, ..*judgement })?;
+    let mut tally = Tally::new(Verdict::Attempt);
+    tally.outcomes.insert(outcome);
+    Some((key, tally))
 }
 
 /// What a record is to the detectors of scans: a probe of its source, or a contact of its client.
@@ -166,7 +185,9 @@ pub(super) fn states<'r, 'a: 'r>(
         let Some(judgement) = judgement else { continue };
         let tally = one(row, boundary, &judgement).map(|(key, tally)| (key, State::Tally(tally)));
         let probes = boundary.and_then(|boundary| probe(row, boundary, &judgement));
-        for (key, state) in tally.into_iter().chain(probes.map(|(key, probes)| (key, State::Probes(probes)))) {
+        let outcome = boundary.and_then(|boundary| outcome(row, boundary, &judgement));
+        let tallies = tally.into_iter().chain(outcome.map(|(key, tally)| (key, State::Tally(tally))));
+        for (key, state) in tallies.chain(probes.map(|(key, probes)| (key, State::Probes(probes)))) {
             match states.get_mut(&key) {
                 Some(have) => have.merge(state),
                 None => drop(states.insert(key, state)),
