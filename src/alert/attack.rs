@@ -1,8 +1,8 @@
 //! The MITRE ATT&CK technique that a detector shows, where one fits.
 //!
 //! Source: attack.mitre.org, Enterprise matrix. Few fit, and a wrong one misleads more than none: a breach, an outage
-//! or a silent log says what the boundary did, not what somebody was after. Flow logs show how much left and not by which
-//! protocol, so an exfiltration has a tactic and no technique.
+//! or a silent log says what the boundary did, not what somebody was after. Flow logs show how much left and not by
+//! which protocol, so an exfiltration has a tactic and no technique.
 
 use crate::detect::Finding;
 

@@ -1,9 +1,9 @@
 //! `attempt`: a packet left legally for where it may not arrive, and what became of it.
 //!
 //! Key: client, server, port, protocol. Window: an hour. Counts: every record with verdict `attempt`. What became of it
-//! other records of the same key and hour tell, which it does not count: *let in*, where the server's interface accepted
-//! it or a reply of it was accepted (verdict `breach`); *refused*, where the server's interface rejected it (`blocked`).
-//! Only clients outside the internet are looked at: of the others no interface records that they send.
+//! other records of the same key and hour tell, which it does not count: *let in*, where the server's interface
+//! accepted it or a reply of it was accepted (verdict `breach`); *refused*, where the server's interface rejected it
+//! (`blocked`). Only clients outside the internet are looked at: of the others no interface records that they send.
 //!
 //! Severity: `high` at least, if it was let in; `low` if it was refused and nothing else is known; else the
 //! verdict's own.

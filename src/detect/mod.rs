@@ -1,7 +1,7 @@
 //! Detection: what shows over many records, on event time.
 //!
-//! A detector counts records of one verdict and says what makes two of them part of one alert (the key). The engine
-//! keeps a [`Tally`] per key and window; tallies merge, so any cut of the input into batches, workers and units gives
+//! A detector says which records count and what makes two of them part of one alert (the key). The engine
+//! keeps a [`State`] per key and window; states merge, so any cut of the input into batches, workers and units gives
 //! the same alerts. One alert per key and window, never one per record.
 
 mod alert;

@@ -1,11 +1,11 @@
 //! How many different things there were, when they are too many to keep.
 //!
-//! HyperLogLog (Flajolet, Fusy, Gandouet and Meunier 2007) in the crate `hyperloglog`, with three cares. Its constructor
-//! takes a wanted error and gets the precision from it by the natural logarithm instead of the binary one, so the number
-//! that it is given here is the one that leads to 2¹² registers, whose standard error is 1.04/√4096 = 1.6 %. Hashes are
-//! our own, so that they are the same in every process; and what comes from a file is looked at before it is trusted,
-//! because the crate indexes by it. Counts are therefore estimates: up to 1.6 % off in two of three cases, 5 % nearly
-//! always. Sketches of the same things are equal, in whatever order and parts these came.
+//! HyperLogLog (Flajolet, Fusy, Gandouet and Meunier 2007) in the crate `hyperloglog`, with three cares. Its
+//! constructor takes a wanted error and gets the precision from it by the natural logarithm instead of the binary one,
+//! so the number that it is given here is the one that leads to 2¹² registers, whose standard error is 1.04/√4096 = 1.6
+//! %. Hashes are our own, so that they are the same in every process; and what comes from a file is looked at before it
+//! is trusted, because the crate indexes by it. Counts are therefore estimates: up to 1.6 % off in two of three cases,
+//! 5 % nearly always. Sketches of the same things are equal, in whatever order and parts these came.
 
 use std::hash::Hash;
 
@@ -39,7 +39,7 @@ impl PartialEq for Sketch {
 }
 
 impl Sketch {
-    /// Adds what has this hash: see [`hash`].
+    /// Adds what has this hash, every bit of which must depend on every bit of the thing.
     pub fn insert(&mut self, hash: u64) {
         self.0.insert_by_hash_value(hash);
     }

@@ -158,7 +158,7 @@ pub struct Probes {
     /// What it tried and was not allowed.
     pub targets: Targets,
     /// Contacts that the map allows and that were let through, as the smallest of their hashes: of an internal source
-    /// alone, for they are what speaks for it. See [`CONTACTS`].
+    /// alone, for they are what speaks for it. Sixteen at most.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub contacts: BTreeSet<u64>,
 }

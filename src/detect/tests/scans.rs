@@ -148,8 +148,8 @@ fn what_was_let_through_makes_it_high() {
     assert_eq!(inside[0].severity, Severity::Medium);
 }
 
-/// elastic/detection-rules#2977 and #5570, cisagov/Malcolm#858: what the map allows is no scan, whatever became of it, and
-/// nor is one refused packet.
+/// elastic/detection-rules#2977 and #5570, cisagov/Malcolm#858: what the map allows is no scan, whatever became of it,
+/// and nor is one refused packet.
 #[test]
 fn allowed_traffic_is_no_scan() {
     let lookups = (0..200).map(|n| line("eni-app", &format!("10.0.1.5 10.0.2.{n} 40000 5432 6"), 1, HOUR, "ACCEPT"));
