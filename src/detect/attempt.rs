@@ -5,8 +5,8 @@
 //! accepted it or a reply of it was accepted (verdict `breach`); *refused*, where the server's interface rejected it
 //! (`blocked`). Only clients outside the internet are looked at: of the others no interface records that they send.
 //!
-//! Severity: `high` at least, if it was let in; `low` if it was refused and nothing else is known; else the
-//! verdict's own.
+//! Severity: `low` if it was refused and nothing else is known, else the verdict's own. What was let in has a `breach` of
+//! the same path and hour, as severe as it is: nobody is called twice for it.
 
 use super::detector::{Counter, Detector, client, server};
 use super::seen::Seen;
@@ -52,21 +52,23 @@ impl Counter for Attempt {
     }
 
     fn severity(&self, tally: &Tally) -> Severity {
-        let let_in = tally.outcomes.contains(&Outcome::LetIn);
-        let refused = tally.outcomes.contains(&Outcome::Refused);
-        match (let_in, refused) {
-            (true, _) => tally.severity().max(Severity::High),
+        match became(tally) {
             (false, true) => tally.severity().min(Severity::Low),
-            (false, false) => tally.severity(),
+            _ => tally.severity(),
         }
     }
 
     fn title(&self, key: &Key, tally: &Tally) -> String {
-        let became = match (tally.outcomes.contains(&Outcome::LetIn), tally.outcomes.contains(&Outcome::Refused)) {
-            (true, _) => "and was let in",
+        let became = match became(tally) {
+            (true, _) => "and was let in: see its breach",
             (false, true) => "and was refused there",
             (false, false) => "and nothing tells whether it was let in",
         };
         format!("{} tried {}, where it may not arrive, {became}", client(key), server(key))
     }
+}
+
+/// Whether it was let in, and whether it was refused.
+fn became(tally: &Tally) -> (bool, bool) {
+    (tally.outcomes.contains(&Outcome::LetIn), tally.outcomes.contains(&Outcome::Refused))
 }

@@ -177,8 +177,8 @@ fn an_attempt_says_what_became_of_it() {
     for (rows, severity, became) in [
         (&[out][..], Severity::Medium, "and nothing tells whether it was let in"),
         (&[out, refused], Severity::Low, "and was refused there"),
-        (&[let_in, out], Severity::High, "and was let in"),
-        (&[refused, out, let_in], Severity::High, "and was let in"),
+        (&[let_in, out], Severity::Medium, "and was let in: see its breach"),
+        (&[refused, out, let_in], Severity::Medium, "and was let in: see its breach"),
     ] {
         assert_eq!(told(rows), [(severity, format!("{tried}{became}"), 1)]);
     }

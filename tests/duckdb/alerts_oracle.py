@@ -120,9 +120,7 @@ def severity(key, rows, became):
     worst = max(oracle.SEVERITIES.index(row["severity"]) for row in rows)
     if key["detector"] == "attempt":
         outcomes = became.get(path(rows[0]), set())
-        if True in outcomes:
-            worst = max(worst, oracle.SEVERITIES.index("high"))
-        elif False in outcomes:
+        if outcomes == {False}:
             worst = min(worst, oracle.SEVERITIES.index("low"))
     return oracle.SEVERITIES[worst]
 

@@ -194,7 +194,9 @@ impl<'p> Source<'p> {
             () => return None,
         };
         let scan = Scan { kind, panes: crowd.panes, server: None, port: None };
-        Some(self.made(&scan, crowd.rows.clone(), servers, ports))
+        let mut evidence: Vec<_> = crowd.firsts.values().cloned().collect();
+        evidence.sort();
+        Some(self.made(&scan, Rows { evidence, ..crowd.rows.clone() }, servers, ports))
     }
 
     fn made(&self, scan: &Scan<'_>, rows: Rows, servers: u64, ports: u64) -> Finding {

@@ -92,8 +92,12 @@ pub struct Probe {
 pub struct Crowd {
     /// First and last pane with a row.
     pub panes: (u8, u8),
-    /// All rows.
+    /// All rows; their evidence is beside.
     pub rows: Rows,
+    /// The earliest row of each target, of the ten targets that were tried first. By target, so that it does not
+    /// matter in how many parts its rows came.
+    #[serde(with = "pairs")]
+    pub firsts: BTreeMap<Target, Evidence>,
     /// Targets.
     pub targets: Sketch,
     /// Servers.
@@ -103,37 +107,53 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    fn of(target: &Target, pane: u8, rows: Rows) -> Self {
+    fn of(target: &Target, pane: u8, rows: &Rows) -> Self {
         let mut crowd = Self {
             panes: (pane, pane),
-            rows,
+            rows: Rows { evidence: Vec::new(), ..rows.clone() },
+            firsts: BTreeMap::new(),
             targets: Sketch::default(),
             servers: Sketch::default(),
             ports: Sketch::default(),
         };
-        crowd.count(target);
+        crowd.count(target, rows);
         crowd
     }
 
-    fn count(&mut self, target: &Target) {
+    fn count(&mut self, target: &Target, rows: &Rows) {
+        rows.evidence.iter().for_each(|row| self.first(target, row));
         let Target { server, zone, port, protocol } = target;
         self.targets.insert(hash(&(zone, server, port, protocol)));
         self.servers.insert(hash(&(zone, server)));
         self.ports.insert(hash(&(port, protocol)));
     }
 
+    fn first(&mut self, target: &Target, row: &Evidence) {
+        match self.firsts.get_mut(target) {
+            Some(first) if row < first => first.clone_from(row),
+            Some(_) => {}
+            None => drop(self.firsts.insert(target.clone(), row.clone())),
+        }
+        if self.firsts.len() > EVIDENCE {
+            let latest = self.firsts.iter().max_by_key(|(_, row)| *row).map(|(target, _)| target.clone());
+            latest.map(|target| self.firsts.remove(&target));
+        }
+    }
+
     fn add(&mut self, target: &Target, pane: u8, rows: &Rows) {
-        self.count(target);
+        self.count(target, rows);
         self.span((pane, pane), rows);
     }
 
     fn span(&mut self, (first, last): (u8, u8), rows: &Rows) {
         self.panes = (self.panes.0.min(first), self.panes.1.max(last));
         self.rows.merge(rows);
+        self.rows.evidence.clear();
     }
 
     fn merge(&mut self, other: &Self) {
         self.span(other.panes, &other.rows);
+        other.firsts.iter().for_each(|(target, row)| self.first(target, row));
         self.targets.merge(&other.targets);
         self.servers.merge(&other.servers);
         self.ports.merge(&other.ports);
@@ -193,7 +213,7 @@ impl Probes {
                 .iter()
                 .flat_map(|(target, probe)| probe.panes.iter().map(move |(pane, rows)| (target, *pane, rows)));
             if let Some((target, pane, rows)) = probes.next() {
-                let mut crowd = Crowd::of(target, pane, rows.clone());
+                let mut crowd = Crowd::of(target, pane, rows);
                 probes.for_each(|(target, pane, rows)| crowd.add(target, pane, rows));
                 self.targets = Targets::Crowd(Box::new(crowd));
             }

@@ -161,24 +161,35 @@ fn allowed_traffic_is_no_scan() {
 #[test]
 fn a_source_with_too_many_targets_is_a_crowd_however_they_came() {
     let boundary = boundary();
-    let knocks: Vec<(usize, Line)> = (0..5000)
-        .map(|n| knock("203.0.113.7", &format!("10.0.2.{}", n % 50), 10_000 + n / 50, HOUR + n as i64 / 10))
+    // every target twice, the second time first in one half of them; of two interfaces, and so of two lines
+    let knocks: Vec<(usize, Line)> = (0..10_000)
+        .map(|n| {
+            let (target, again) = (n * 7 % 5000, n / 5000);
+            let at = HOUR + (target as i64 / 10) + if target % 2 == 0 { again as i64 } else { 1 - again as i64 };
+            knock("203.0.113.7", &format!("10.0.2.{}", target % 50), 10_000 + target / 50, at)
+        })
         .enumerate()
         .collect();
     let whole = gather(&boundary, &knocks);
-    let mut parts: BTreeMap<Key, State> = BTreeMap::new();
-    for part in knocks.chunks(700).rev() {
-        for (key, state) in gather(&boundary, part) {
-            match parts.get_mut(&key) {
-                Some(have) => have.merge(state),
-                None => drop(parts.insert(key, state)),
+    for size in [700, 4500, 5000, 9000] {
+        let mut parts: BTreeMap<Key, State> = BTreeMap::new();
+        for part in knocks.chunks(size).rev() {
+            for (key, state) in gather(&boundary, part) {
+                let text = serde_json::to_vec(&(key, state)).unwrap();
+                let (key, state): (Key, State) = serde_json::from_slice(&text).unwrap();
+                match parts.get_mut(&key) {
+                    Some(have) => have.merge(state),
+                    None => drop(parts.insert(key, state)),
+                }
             }
         }
+        assert!(parts == whole, "in parts of {size}");
     }
-    assert_eq!(parts, whole);
     let found: Vec<_> = all_findings(&whole).into_iter().filter(|finding| finding.detector != "blocked").collect();
     assert_eq!(found.len(), 1);
-    assert_eq!((&*found[0].detector, found[0].flows), ("scan.horizontal", 5000));
+    assert_eq!((&*found[0].detector, found[0].flows), ("scan.horizontal", 10_000));
+    let starts: Vec<_> = found[0].evidence.iter().map(|row| row.start).collect();
+    assert!(starts.len() == 10 && starts.is_sorted(), "{starts:?}");
     // estimates: 50 servers and 100 ports
     assert!((49..=51).contains(&found[0].distinct_servers.unwrap()), "{:?}", found[0].distinct_servers);
     assert!((97..=103).contains(&found[0].distinct_ports.unwrap()), "{:?}", found[0].distinct_ports);
