@@ -1,6 +1,5 @@
 //! The command line: one file per subcommand.
 
-mod alerts;
 mod aws;
 mod config;
 mod explain;
@@ -93,7 +92,6 @@ enum Command {
     Replay(replay::ReplayArgs),
     Stream(stream::StreamArgs),
     Explain(explain::ExplainArgs),
-    Alerts(alerts::AlertsArgs),
     /// Check a boundary map, or show it
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -229,7 +227,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Replay(args) => replay::run(&args),
         Command::Stream(args) => stream::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Alerts(args) => alerts::run(&args),
         Command::Map(command) => map::run(&command),
         Command::Lake(command) => lake::run(&command),
         Command::Generate(args) => generate::run(&args),

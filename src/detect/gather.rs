@@ -16,11 +16,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::COUNTERS;
-use super::detector::Counter;
-use super::scan::Gatherer;
+use super::DETECTORS;
+use super::detector::Detector;
 use super::seen::{End, Ends, Seen};
-use super::state::State;
 use super::tally::{Evidence, Key, Leg, Tally, Traffic};
 use super::window::Window;
 use crate::boundary::{Boundary, Confidence, Credit, Judgement, Reason, Severity, ZoneId};
@@ -45,7 +43,6 @@ pub struct Tallies<'b> {
     places: FxHashMap<CompactKey, u32>,
     gathered: Vec<Gathered>,
     legs: FxHashMap<CompactLeg, Traffic>,
-    scans: Gatherer,
     weight: usize,
 }
 
@@ -68,13 +65,11 @@ struct CompactKey {
 enum Cause {
     Rule(Credit),
     Reason(Reason),
-    /// Not asked.
-    Any,
 }
 
 /// An address as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Address {
+enum Address {
     /// Can be written in one way only.
     V4(Ipv4Addr),
     /// Number of its text.
@@ -108,15 +103,11 @@ impl<'b> Tallies<'b> {
     pub fn new(boundary: Option<&'b Boundary>) -> Self {
         Self {
             boundary,
-            counted: COUNTERS
-                .iter()
-                .flat_map(|detector| [detector.verdict()].into_iter().chain(detector.beside().iter().copied()))
-                .fold(0, |bits, verdict| bits | 1 << verdict as u32),
+            counted: DETECTORS.iter().fold(0, |bits, detector| bits | 1 << detector.verdict() as u32),
             texts: Texts::default(),
             places: FxHashMap::default(),
             gathered: Vec::new(),
             legs: FxHashMap::default(),
-            scans: Gatherer::default(),
             weight: 0,
         }
     }
@@ -128,33 +119,21 @@ impl<'b> Tallies<'b> {
         rows: impl IntoIterator<Item = (&'r FlowRecord<'a>, &'r Judgement, i64)>,
     ) {
         for (record, judgement, line) in rows {
-            let seen = Seen { record, judgement, boundary: self.boundary, source, line };
-            self.weight += self.scans.observe(&seen, &mut self.texts);
             if self.counted & (1 << judgement.verdict as u32) == 0 {
                 continue;
             }
-            for (number, detector) in COUNTERS.iter().enumerate() {
-                if detector.verdict() == judgement.verdict {
-                    if detector.counts(&seen) {
-                        self.count(&seen, number as u8, *detector);
-                    }
-                } else if detector.beside().contains(&judgement.verdict)
-                    && let Some(outcome) = detector.outcome(&seen)
-                {
-                    let ends = seen.ends();
-                    let client = self.texts.address(ends.client);
-                    let place = self.place(&seen, &ends, client, number as u8, *detector);
-                    if let Some(gathered) = self.gathered.get_mut(place as usize) {
-                        gathered.tally.outcomes.insert(outcome);
-                    }
+            let seen = Seen { record, judgement, boundary: self.boundary, source, line };
+            for (number, detector) in DETECTORS.iter().enumerate() {
+                if detector.verdict() == judgement.verdict && detector.counts(&seen) {
+                    self.count(&seen, number as u8, *detector);
                 }
             }
         }
     }
 
-    fn count(&mut self, seen: &Seen<'_, '_>, number: u8, detector: &dyn Counter) {
+    fn count(&mut self, seen: &Seen<'_, '_>, number: u8, detector: &dyn Detector) {
         let ends = seen.ends();
-        let client = self.texts.address(ends.client);
+        let client = self.address(ends.client);
         let place = self.place(seen, &ends, client, number, detector);
         let Some(gathered) = self.gathered.get_mut(place as usize) else { return };
         self.weight += gathered.add(seen);
@@ -162,7 +141,7 @@ impl<'b> Tallies<'b> {
         if seen.judgement.path.is_none() {
             return;
         }
-        let interface = self.texts.number(seen.record.text(Field::InterfaceId).unwrap_or_default());
+        let interface = self.number(seen.record.text(Field::InterfaceId).unwrap_or_default());
         let leg =
             CompactLeg { tally: place, client, client_port: ends.client.port, to_client: ends.to_client, interface };
         let value = |field| seen.record.number(field).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
@@ -182,7 +161,7 @@ impl<'b> Tallies<'b> {
         ends: &Ends<'_>,
         client: Option<Address>,
         number: u8,
-        detector: &dyn Counter,
+        detector: &dyn Detector,
     ) -> u32 {
         let placed = seen.judgement.path.is_some();
         let by_client = placed && detector.by_client();
@@ -190,12 +169,11 @@ impl<'b> Tallies<'b> {
         let key = CompactKey {
             window: Window::of(seen.time()),
             cause: match seen.rule() {
-                _ if !detector.by_cause() => Cause::Any,
                 Some(_) => Cause::Rule(seen.judgement.credit),
                 None => Cause::Reason(seen.judgement.reason),
             },
             client: client.filter(|_| by_client),
-            server: self.texts.address(ends.server).filter(|_| placed),
+            server: self.address(ends.server).filter(|_| placed),
             client_zone: zones.map(|(client, _)| client).filter(|_| by_client),
             server_zone: zones.map(|(_, server)| server),
             server_port: ends.server.port.filter(|_| placed),
@@ -217,15 +195,30 @@ impl<'b> Tallies<'b> {
         place
     }
 
+    fn address(&mut self, end: End<'_>) -> Option<Address> {
+        Some(match end.address? {
+            IpAddr::V4(address) => Address::V4(address),
+            IpAddr::V6(_) => Address::Written(self.number(end.written?)),
+        })
+    }
+
+    fn number(&mut self, text: &str) -> u32 {
+        let (number, new) = self.texts.number(text);
+        if new {
+            self.weight += text.len() + TEXT_BYTES;
+        }
+        number
+    }
+
     /// Bytes that the tallies come to when they are taken, about: above a bound the worker hands them on. Until then
     /// they are fewer, but a bound is for the largest moment.
     pub fn weight(&self) -> usize {
-        self.weight + self.texts.weight
+        self.weight
     }
 
     /// What was gathered, in the order of the keys; starts anew.
-    pub fn take(&mut self) -> BTreeMap<Key, State> {
-        let Self { boundary, texts, gathered, legs, scans, .. } = std::mem::replace(self, Self::new(self.boundary));
+    pub fn take(&mut self) -> BTreeMap<Key, Tally> {
+        let Self { texts, gathered, legs, .. } = std::mem::replace(self, Self::new(self.boundary));
         let mut gathered = gathered;
         let mut legs: Vec<(CompactLeg, Traffic)> = legs.into_iter().collect();
         legs.sort_unstable_by_key(|(leg, _)| *leg);
@@ -246,12 +239,11 @@ impl<'b> Tallies<'b> {
         for Gathered { key, mut tally, severity, confidence, .. } in gathered {
             tally.raise(severity, confidence);
             match taken.entry(key) {
-                Entry::Vacant(entry) => drop(entry.insert(State::Tally(tally))),
-                Entry::Occupied(entry) => entry.into_mut().merge(State::Tally(tally)),
+                Entry::Vacant(entry) => {
+                    entry.insert(tally);
+                }
+                Entry::Occupied(entry) => entry.into_mut().merge(tally),
             }
-        }
-        if let Some(boundary) = boundary {
-            scans.take(boundary, &mut taken);
         }
         taken
     }
@@ -299,33 +291,22 @@ impl Gathered {
 
 /// Texts by number.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+struct Texts {
     numbers: FxHashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
-    /// Bytes, about.
-    weight: usize,
 }
 
 impl Texts {
-    /// An address, compact.
-    pub(super) fn address(&mut self, end: End<'_>) -> Option<Address> {
-        Some(match end.address? {
-            IpAddr::V4(address) => Address::V4(address),
-            IpAddr::V6(_) => Address::Written(self.number(end.written?)),
-        })
-    }
-
-    /// The text's number.
-    fn number(&mut self, text: &str) -> u32 {
+    /// The text's number, and whether it is new.
+    fn number(&mut self, text: &str) -> (u32, bool) {
         if let Some(number) = self.numbers.get(text) {
-            return *number;
+            return (*number, false);
         }
         let number = self.texts.len() as u32;
-        self.weight += text.len() + TEXT_BYTES;
         let text: Arc<str> = text.into();
         self.texts.push(text.clone());
         self.numbers.insert(text, number);
-        number
+        (number, true)
     }
 
     fn text(&self, number: u32) -> String {

@@ -1,11 +1,10 @@
 //! What a run came to, for its caller to show.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::boundary::Severity;
-use crate::detect::{Alert, AlertStatus};
+use crate::lake::{AlertRow, AlertStatus};
 
 /// An alert in one line.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -13,7 +12,7 @@ pub struct AlertLine {
     /// Its id.
     pub alert_id: String,
     /// What found it.
-    pub detector: Cow<'static, str>,
+    pub detector: &'static str,
     /// How bad it is.
     #[serde(serialize_with = "as_text")]
     pub severity: Severity,
@@ -38,10 +37,10 @@ impl AlertLine {
         key(self).cmp(&key(other)).then_with(|| self.alert_id.cmp(&other.alert_id))
     }
 
-    fn of(row: &Alert) -> Self {
+    fn of(row: &AlertRow) -> Self {
         Self {
             alert_id: row.finding.alert_id.clone(),
-            detector: row.finding.detector.clone(),
+            detector: row.finding.detector,
             severity: row.finding.severity,
             status: row.status.as_str(),
             flows: row.finding.flows,
@@ -66,7 +65,7 @@ pub struct Alerts {
 const KEPT: usize = 1000;
 
 impl Alerts {
-    pub(super) fn add(&mut self, row: &Alert) {
+    pub(super) fn add(&mut self, row: &AlertRow) {
         if row.status == AlertStatus::Closed {
             self.withdrawn += 1;
             return;

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up should stop")]
 
 mod acceptance;
-mod alerts;
 mod cli;
 mod lake;
 mod logs;
