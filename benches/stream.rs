@@ -1,8 +1,9 @@
-//! A whole stream: records of shards in, a lake out; beside it, a replay of the same lines from files.
+//! A whole stream: records of shards in, a lake out; beside it, a replay of the same from files.
 //!
-//! `lines`: gzip of lines, from memory; `envelopes`: the same lines as a subscription of CloudWatch Logs sends them,
-//! which are twice as many bytes of JSON; `standin`: those envelopes over HTTP from the stand-in of Kinesis that the tests
-//! use, which takes a part of the same cores (`make .standins/installed` brings it).
+//! `replay`: log files as AWS delivers them; `lines`: the same lines in records, gzip, from memory. `archive`: a replay of
+//! files of envelopes, as a subscription of CloudWatch Logs sends lines (twice as many bytes, of JSON) and Firehose
+//! keeps them; `envelopes`: the same envelopes in records, from memory; `standin`: those over HTTP from the stand-in of
+//! Kinesis that the tests use, which takes a part of the same cores (`make .standins/installed` brings it).
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
 
@@ -37,7 +38,7 @@ use flowbound::source::kinesis::lease::{
 use flowbound::source::kinesis::{
     KinesisStream, Page, ReadError, Record, ShardInfo, ShardReader, StartAt, StreamInfo, StreamShards, Streams,
 };
-use flowbound::source::{InputObject, Sources};
+use flowbound::source::{InputFilter, InputObject, Sources};
 use flowbound::telemetry::{Metrics, Progress, Readiness};
 use tokio::sync::Semaphore;
 
@@ -46,6 +47,8 @@ const RECORDS: u64 = 2_000_000;
 const SHARDS: usize = 4;
 /// Events of one envelope: CloudWatch Logs fills them to about this many under load.
 const EVENTS: usize = 500;
+/// Files of an archive.
+const FILES: usize = 16;
 /// Kinesis records of one answer.
 const ANSWER: usize = 20;
 
@@ -175,7 +178,7 @@ impl Standin {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".standins/bin/ministack");
         assert!(program.is_file(), "the stand-in is not there: make .standins/installed");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new(program)
+        let mut process = Command::new(program)
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
             .current_dir(folder)
@@ -190,6 +193,7 @@ impl Standin {
         let config = config.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
         let client = Client::new(&config);
         while client.list_streams().send().await.is_err() {
+            assert_eq!(process.try_wait().unwrap(), None, "the stand-in does not start");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         client.create_stream().stream_name("bench").shard_count(SHARDS as i32).send().await.unwrap();
@@ -219,9 +223,20 @@ impl Drop for Standin {
     }
 }
 
-fn replay(objects: Vec<InputObject>, boundary: &Boundary, lake: &Path) {
+/// The records in a few files, one after the other.
+fn archive(prepared: &Prepared, folder: &Path) -> Vec<InputObject> {
+    std::fs::create_dir(folder).unwrap();
+    let records: Vec<&Record> = prepared.0.iter().flatten().collect();
+    for (number, records) in records.chunks(records.len().div_ceil(FILES)).enumerate() {
+        let bytes: Vec<&[u8]> = records.iter().map(|record| record.data.as_slice()).collect();
+        std::fs::write(folder.join(format!("{number}.gz")), bytes.concat()).unwrap();
+    }
+    Sources::default().find(&[folder.display().to_string()], &InputFilter::default()).unwrap().objects
+}
+
+fn replay(objects: Vec<InputObject>, format: Arc<LogFormat>, boundary: &Boundary, lake: &Path) {
     let store = LocalStore::create(lake).unwrap();
-    let options = ReplayOptions { threads: 2, ..ReplayOptions::default() };
+    let options = ReplayOptions { threads: 2, format: Some(format), ..ReplayOptions::default() };
     let (sources, progress) = (Sources::default(), Progress::hidden());
     let replay = Replay { store: &store, sources, boundary: Some(boundary), options, progress };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -280,8 +295,8 @@ impl Setting {
     }
 }
 
-/// A name, and how records get into a lake that way.
-type Way<'a> = (&'a str, &'a dyn Fn(&Path));
+/// A name, the name of the replay of the same bytes, and how records get into a lake that way.
+type Way<'a> = (&'a str, &'a str, &'a dyn Fn(&Path));
 
 fn stream(criterion: &mut Criterion) {
     let boundary = Arc::new(Boundary::new(logs::artos(), &Selection::default()));
@@ -296,23 +311,26 @@ fn stream(criterion: &mut Criterion) {
         let bytes: usize = lines.iter().map(|line| line.len() + 1).sum();
         let mut group = criterion.benchmark_group(format!("stream_v{version}"));
         group.sample_size(10).throughput(Throughput::ElementsAndBytes { elements: RECORDS, bytes: bytes as u64 });
-        let prepared = [("lines", prepare(&lines, plain)), ("envelopes", prepare(&lines, envelope))];
+        let prepared = [prepare(&lines, plain), prepare(&lines, envelope)];
         let setting = Setting { boundary: boundary.clone(), format, records: lines.chunks(EVENTS).len() };
-        let standin = runtime.block_on(Standin::start(&prepared[1].1, folder.path()));
-        let replayed = |lake: &Path| replay(objects.clone(), &boundary, lake);
-        let followed = prepared.each_ref().map(|(name, records)| {
-            let followed = |lake: &Path| {
-                runtime.block_on(setting.follow(records.clone(), records.clone(), lake));
-            };
-            (*name, followed)
-        });
+        let standin = runtime.block_on(Standin::start(&prepared[1], folder.path()));
+        let archived = archive(&prepared[1], &folder.path().join("archive"));
+        let replayed = |lake: &Path| replay(objects.clone(), setting.format.clone(), &boundary, lake);
+        let from_archive = |lake: &Path| replay(archived.clone(), setting.format.clone(), &boundary, lake);
+        let [lines, envelopes] = prepared
+            .each_ref()
+            .map(|records| |lake: &Path| runtime.block_on(setting.follow(records.clone(), records.clone(), lake)));
         let from_standin = |lake: &Path| {
             runtime.block_on(setting.follow(standin.shards.clone(), standin.streams.clone(), lake));
         };
-        let mut ways: Vec<Way<'_>> = vec![("replay", &replayed)];
-        ways.extend(followed.iter().map(|(name, followed)| (*name, followed as &dyn Fn(&Path))));
-        ways.push(("standin", &from_standin));
-        for (name, way) in &ways {
+        let ways: [Way<'_>; 5] = [
+            ("replay", "replay", &replayed),
+            ("lines", "replay", &lines),
+            ("archive", "archive", &from_archive),
+            ("envelopes", "archive", &envelopes),
+            ("standin", "archive", &from_standin),
+        ];
+        for (name, _, way) in &ways {
             group.bench_function(*name, |bench| {
                 bench.iter_batched(
                     || tempfile::tempdir().unwrap(),
@@ -336,7 +354,7 @@ fn cpu() -> u64 {
     after_name.split(' ').skip(12).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
-/// Prints what a record costs each way, and the ratio to the first: medians of rounds in turn, since a shared machine
+/// Prints what a record costs each way, and the ratio to the replay of the same bytes: medians of rounds in turn, since a shared machine
 /// disturbs CPU time less than wall time, and both sides of a round alike.
 fn costs(version: u8, ways: &[Way<'_>]) {
     const ROUNDS: usize = 9;
@@ -344,7 +362,7 @@ fn costs(version: u8, ways: &[Way<'_>]) {
     for _ in 0..ROUNDS {
         rounds.push(
             ways.iter()
-                .map(|(_, way)| {
+                .map(|(_, _, way)| {
                     let lake = tempfile::tempdir().unwrap();
                     let before = cpu();
                     way(lake.path());
@@ -357,10 +375,11 @@ fn costs(version: u8, ways: &[Way<'_>]) {
         values.sort_by(f64::total_cmp);
         values[ROUNDS / 2]
     };
-    for (number, (name, _)) in ways.iter().enumerate() {
+    for (number, (name, of, _)) in ways.iter().enumerate() {
+        let beside = ways.iter().position(|(name, ..)| name == of).unwrap();
         let nanoseconds = median(rounds.iter().map(|round| round[number]).collect());
-        let ratio = median(rounds.iter().map(|round| round[number] / round[0]).collect());
-        println!("stream_v{version}/{name}: {nanoseconds:.0} ns of CPU time a record, {ratio:.2} of the replay's");
+        let ratio = median(rounds.iter().map(|round| round[number] / round[beside]).collect());
+        println!("stream_v{version}/{name}: {nanoseconds:.0} ns of CPU time a record, {ratio:.2} of {of}");
     }
 }
 
