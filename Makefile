@@ -1,6 +1,6 @@
 # `make test` runs everything; the other targets are its parts, and what takes longer.
 .POSIX:
-.PHONY: test check deny audit rust duckdb aws demo soak bench instructions instructions-update bench-peers fuzz golden clean
+.PHONY: test check deny audit rust duckdb aws demo soak bench detection instructions instructions-update bench-peers fuzz golden clean
 
 PYTHON ?= python3
 VENV = .venv
@@ -76,6 +76,11 @@ audit: $(VENV)/installed
 
 bench: $(STANDINS)/installed
 	cargo bench --locked
+
+# What the detectors find, and of what is no attack: the table of docs/detection.md.
+detection: $(VENV)/installed
+	cargo build --locked
+	FLOWBOUND=$${CARGO_TARGET_DIR:-target}/debug/flowbound $(VENV)/bin/python tests/duckdb/detection.py
 
 # Instructions per record of each stage, compared with benches/instructions.json; needs valgrind.
 instructions:

@@ -10,7 +10,7 @@ CREATE TABLE alerts (
     title VARCHAR,  -- what happened, in one sentence
     first_seen TIMESTAMP,  -- earliest start of its rows
     last_seen TIMESTAMP,  -- latest end of its rows
-    window_start TIMESTAMP,  -- the window, by event time
+    window_start TIMESTAMP,  -- the window, by event time: an hour, or the stretch of a scan
     window_end TIMESTAMP,  -- first moment after the window
     client_zone VARCHAR,  -- zone of the client
     server_zone VARCHAR,  -- zone of the server
@@ -18,13 +18,13 @@ CREATE TABLE alerts (
     server_addr VARCHAR,  -- the server
     server_port INTEGER,  -- the server's port
     protocol INTEGER,  -- IANA protocol number
-    verdict VARCHAR,  -- verdict of its rows
+    verdict VARCHAR,  -- verdict of its rows; null where they have several
     rule VARCHAR,  -- grants or invariant that its rows name
-    reason VARCHAR,  -- reasons of its rows
+    reason VARCHAR,  -- reasons of its rows; of a scan what was seen, and the threshold
     flows BIGINT,  -- rows in flows that it counts
-    conversations BIGINT,  -- client ports and servers, both interfaces' copies counted once; null without a server
-    packets BIGINT,  -- packets, both interfaces' copies counted once
-    bytes BIGINT,  -- bytes, both interfaces' copies counted once
+    conversations BIGINT,  -- client ports and servers, both interfaces' copies counted once; null without a server, and of scans
+    packets BIGINT,  -- packets, likewise
+    bytes BIGINT,  -- bytes, likewise
     distinct_ports BIGINT,  -- ports of servers
     distinct_servers BIGINT,  -- servers
     evidence STRUCT("start" TIMESTAMP, srcaddr VARCHAR, srcport INTEGER, dstaddr VARCHAR, dstport INTEGER, protocol INTEGER, "action" VARCHAR, verdict VARCHAR, source VARCHAR, line BIGINT)[],  -- up to ten of its rows, the earliest first

@@ -9,9 +9,10 @@
 //!
 //! The modules in the order of the data: [`source`] gives bytes and where they came from, [`decode`] makes lines of
 //! them, [`parse`] makes [`record`]s of lines, [`boundary`] says what a record is, [`detect`] what many are, and
-//! [`lake`] keeps both. [`pipeline`] alone wires them; [`cli`] is the program. `ARCHITECTURE.md` has the ranks and
-//! where to change what.
+//! [`lake`] keeps both; [`alert`] gives alerts the forms that others read. [`pipeline`] alone wires them; [`cli`] is the
+//! program. `ARCHITECTURE.md` has the ranks and where to change what.
 
+pub mod alert;
 pub mod analyze;
 pub mod aws;
 pub mod boundary;

@@ -42,6 +42,11 @@ impl AwsArgs {
         load(&AwsOptions { region: self.aws_region.clone(), endpoint_url: self.endpoint_url.clone() }).await
     }
 
+    /// The region that was given here.
+    pub(super) fn region(&self) -> Option<&str> {
+        self.aws_region.as_deref()
+    }
+
     /// A client of S3.
     pub(super) fn s3(&self, config: &SdkConfig, runtime: Handle) -> S3 {
         let options = S3Options {

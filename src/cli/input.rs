@@ -33,7 +33,7 @@ pub(super) fn parse_time(text: &str) -> Result<i64, String> {
         .ok_or_else(|| "give a date (2026-11-21) or a date and a time (2026-11-21T02:00), UTC".to_owned())
 }
 
-fn parse_account(text: &str) -> Result<String, String> {
+pub(super) fn parse_account(text: &str) -> Result<String, String> {
     let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     is_account.then(|| text.to_owned()).ok_or_else(|| "an account has twelve digits".to_owned())
 }

@@ -97,7 +97,7 @@ pub(super) struct CompactArgs {
     aws: AwsArgs,
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let hint = || "give a time such as 2h, 90m or 1h30m".to_owned();
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| hint())?;
     parsed.try_into().map_err(|_| hint())
@@ -111,7 +111,7 @@ pub(super) fn run(command: &LakeCommand) -> Result<Exit, Failure> {
 }
 
 /// What is done to a lake, wherever it lies.
-trait Work {
+pub(super) trait Work {
     /// Does it to a folder; a lock is taken where it writes.
     async fn local(self, store: &LocalStore) -> Result<Exit, Failure>;
 
@@ -119,13 +119,13 @@ trait Work {
     async fn remote(self, store: &S3Store) -> Result<Exit, Failure>;
 }
 
-fn with_lake(lake: &str, aws: &AwsArgs, work: impl Work) -> Result<Exit, Failure> {
+pub(super) fn with_lake(lake: &str, aws: &AwsArgs, work: impl Work) -> Result<Exit, Failure> {
     match Place::parse(lake)? {
         Place::Folder(folder) => {
             if !folder.is_dir() {
                 return Err(Failure::usage(no_lake(&folder.display().to_string())));
             }
-            let runtime = Builder::new_current_thread().enable_time().build().map_err(Failure::failed)?;
+            let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
             let store = open_folder(&folder)?;
             runtime.block_on(async {
                 told_if_none(&store).await?;

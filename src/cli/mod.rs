@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod alerts;
 mod aws;
 mod config;
 mod explain;
@@ -92,6 +93,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Stream(stream::StreamArgs),
     Explain(explain::ExplainArgs),
+    Alerts(alerts::AlertsArgs),
     /// Check a boundary map, or show it
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -227,6 +229,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Replay(args) => replay::run(&args),
         Command::Stream(args) => stream::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Map(command) => map::run(&command),
         Command::Lake(command) => lake::run(&command),
         Command::Generate(args) => generate::run(&args),

@@ -11,8 +11,9 @@ use crate::pipeline::{AlertLine, Alerts, Summary};
 /// Alerts that the screen shows.
 const TOP: usize = 8;
 
-struct Style {
-    color: bool,
+/// Bold and colors, where they are shown.
+pub(super) struct Style {
+    pub(super) color: bool,
 }
 
 impl Style {
@@ -20,11 +21,11 @@ impl Style {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    fn bold(&self, text: &str) -> String {
+    pub(super) fn bold(&self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    fn severity(&self, severity: Severity) -> String {
+    pub(super) fn severity(&self, severity: Severity) -> String {
         let text = format!("{severity:<8}");
         match severity {
             Severity::Critical => self.paint("1;31", &text),
@@ -196,7 +197,7 @@ fn write_alerts(out: &mut String, alerts: &Alerts, style: &Style) -> std::fmt::R
 fn folded(alerts: &[AlertLine]) -> Vec<(&AlertLine, usize)> {
     let mut by_title: BTreeMap<(&str, &str), (&AlertLine, usize)> = BTreeMap::new();
     for alert in alerts {
-        let (last, hours) = by_title.entry((alert.detector, &alert.title)).or_insert((alert, 0));
+        let (last, hours) = by_title.entry((&*alert.detector, &*alert.title)).or_insert((alert, 0));
         *hours += 1;
         if alert.window_start > last.window_start {
             *last = alert;
@@ -245,12 +246,12 @@ fn rate(amount: u128, seconds: f64) -> u128 {
     (amount as f64 / seconds.max(1e-3)) as u128
 }
 
-fn plural(count: u64, noun: &str) -> String {
+pub(super) fn plural(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(count.into()), if count == 1 { "" } else { "s" })
 }
 
 /// `1,234,567`.
-fn grouped(number: u128) -> String {
+pub(super) fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -263,7 +264,7 @@ fn grouped(number: u128) -> String {
 }
 
 /// `1.2 GB`, in powers of 1000 as network people count.
-fn bytes(number: u128) -> String {
+pub(super) fn bytes(number: u128) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let mut value = number as f64;
     let mut unit = 0;

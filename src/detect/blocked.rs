@@ -4,7 +4,7 @@
 //! with verdict `blocked` whose server stands in a protected zone (tag `data`, or named by a no-inbound, only-from or
 //! isolated invariant).
 
-use super::detector::{Detector, count, server};
+use super::detector::{Counter, Detector, count, server};
 use super::seen::Seen;
 use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
@@ -15,7 +15,9 @@ impl Detector for Blocked {
     fn name(&self) -> &'static str {
         "blocked"
     }
+}
 
+impl Counter for Blocked {
     fn verdict(&self) -> Verdict {
         Verdict::Blocked
     }

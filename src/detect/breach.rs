@@ -2,7 +2,7 @@
 //!
 //! Key: rule or reason, client, server, port, protocol. Window: an hour. Counts: every record with verdict `breach`.
 
-use super::detector::{Detector, client, server};
+use super::detector::{Counter, Detector, client, server};
 use super::seen::Seen;
 use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
@@ -13,7 +13,9 @@ impl Detector for Breach {
     fn name(&self) -> &'static str {
         "breach"
     }
+}
 
+impl Counter for Breach {
     fn verdict(&self) -> Verdict {
         Verdict::Breach
     }

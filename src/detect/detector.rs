@@ -1,10 +1,10 @@
 //! What a detector is.
 
 use super::seen::Seen;
-use super::tally::{Key, Tally};
-use crate::boundary::Verdict;
+use super::tally::{Key, Outcome, Tally};
+use crate::boundary::{Severity, Verdict};
 
-/// One question to the judged records. Stateless: its state is the tallies that the engine keeps per key and window.
+/// One question to the judged records. Stateless: its state is what the engine keeps per key and window.
 pub trait Detector: Sync {
     /// The name in the column `detector`; part of every alert's id.
     fn name(&self) -> &'static str;
@@ -13,12 +13,41 @@ pub trait Detector: Sync {
     fn version(&self) -> u32 {
         1
     }
+}
 
+/// A detector that counts records of one verdict: a tally for each key and hour, and an alert for each tally.
+pub trait Counter: Detector {
     /// The one verdict whose records it counts.
     fn verdict(&self) -> Verdict;
 
     /// Whether it counts a record that has this verdict.
     fn counts(&self, seen: &Seen<'_, '_>) -> bool;
+
+    /// What else its rows have in common, as SQL over the view `flows`: what [`counts`](Self::counts) asks and the key
+    /// does not say.
+    fn conditions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Verdicts of other records that tell what became of those that it counts.
+    fn beside(&self) -> &'static [Verdict] {
+        &[]
+    }
+
+    /// What a record with one of these verdicts tells. It must have the same key.
+    fn outcome(&self, _: &Seen<'_, '_>) -> Option<Outcome> {
+        None
+    }
+
+    /// Whether each rule, or reason where there is none, has an alert of its own.
+    fn by_cause(&self) -> bool {
+        true
+    }
+
+    /// How bad it is: the worst of its rows.
+    fn severity(&self, tally: &Tally) -> Severity {
+        tally.severity()
+    }
 
     /// Whether each client has an alert of its own.
     fn by_client(&self) -> bool {

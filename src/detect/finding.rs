@@ -1,11 +1,12 @@
 //! A key and its tally as an alert that explains itself.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::detector::Detector;
+use super::detector::{Counter, Detector};
 use super::tally::{Evidence, Key, Tally};
 use crate::boundary::{Confidence, Severity, Verdict};
 
@@ -14,8 +15,8 @@ use crate::boundary::{Confidence, Severity, Verdict};
 pub struct Finding {
     /// 32 hexadecimal digits; the same for the same traffic on every run.
     pub alert_id: String,
-    /// Name of the detector.
-    pub detector: &'static str,
+    /// Name of the detector; one read from a lake may be of another version.
+    pub detector: Cow<'static, str>,
     /// The highest of its rows.
     #[serde(serialize_with = "word")]
     pub severity: Severity,
@@ -44,9 +45,9 @@ pub struct Finding {
     pub server_port: Option<u16>,
     /// IANA protocol number.
     pub protocol: Option<u8>,
-    /// Verdict of every row.
-    #[serde(serialize_with = "word")]
-    pub verdict: Verdict,
+    /// Verdict of every row; `None` where they have several.
+    #[serde(serialize_with = "optional_word")]
+    pub verdict: Option<Verdict>,
     /// Grants or invariant that every row names.
     pub rule: Option<String>,
     /// Reasons of the rows, joined by ", ".
@@ -73,33 +74,58 @@ fn word<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) -> 
     serializer.collect_str(value)
 }
 
+fn optional_word<S: serde::Serializer>(value: &Option<Verdict>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
 impl Finding {
-    /// The finding of a tally. An empty tally makes the finding that withdraws an earlier one.
-    pub fn new(detector: &dyn Detector, key: &Key, tally: &Tally) -> Self {
-        let counted = key.server_addr.as_ref().map(|_| tally.counted_once());
-        let reasons: Vec<&str> = tally.reasons.iter().map(String::as_str).collect();
+    /// Nothing of this key yet.
+    pub(super) fn empty(detector: &dyn Detector, key: &Key, end: Option<i64>, query: String) -> Self {
         Self {
             alert_id: alert_id(detector, key),
-            detector: detector.name(),
-            severity: tally.severity(),
-            confidence: tally.confidence(),
-            title: if tally.flows == 0 {
-                format!("no longer found: {}", detector.title(key, tally))
-            } else {
-                detector.title(key, tally)
-            },
-            first_seen: tally.first_seen,
-            last_seen: tally.last_seen,
+            detector: detector.name().into(),
+            severity: Severity::Info,
+            confidence: None,
+            title: String::new(),
+            first_seen: None,
+            last_seen: None,
             window_start: key.window.0,
-            window_end: key.window.end(),
+            window_end: end,
             client_zone: key.client_zone.clone(),
             server_zone: key.server_zone.clone(),
             client_addr: key.client_addr.clone(),
             server_addr: key.server_addr.clone(),
             server_port: key.server_port,
             protocol: key.protocol,
-            verdict: detector.verdict(),
+            verdict: None,
             rule: key.rule.clone(),
+            reason: key.reason.clone(),
+            flows: 0,
+            conversations: None,
+            packets: None,
+            bytes: None,
+            distinct_ports: None,
+            distinct_servers: None,
+            evidence: Vec::new(),
+            query,
+        }
+    }
+
+    /// The finding of a tally. An empty tally makes the finding that withdraws an earlier one.
+    pub fn of_tally(detector: &dyn Counter, key: &Key, tally: &Tally) -> Self {
+        let counted = key.server_addr.as_ref().map(|_| tally.counted_once());
+        let reasons: Vec<&str> = tally.reasons.iter().map(String::as_str).collect();
+        let title = detector.title(key, tally);
+        Self {
+            severity: detector.severity(tally),
+            confidence: tally.confidence(),
+            title: if tally.flows == 0 { format!("no longer found: {title}") } else { title },
+            first_seen: tally.first_seen,
+            last_seen: tally.last_seen,
+            verdict: Some(detector.verdict()),
             reason: if reasons.is_empty() { key.reason.clone() } else { Some(reasons.join(", ")) },
             flows: tally.flows,
             conversations: counted.map(|(conversations, ..)| conversations),
@@ -108,7 +134,7 @@ impl Finding {
             distinct_ports: key.server_port.map(|_| 1),
             distinct_servers: key.server_addr.as_ref().map(|_| 1),
             evidence: tally.evidence.iter().cloned().collect(),
-            query: query(detector, key),
+            ..Self::empty(detector, key, key.window.end(), query(detector, key))
         }
     }
 
@@ -147,39 +173,111 @@ fn alert_id(detector: &dyn Detector, key: &Key) -> String {
     hex(&hash.finalize(), 16)
 }
 
-/// The rows of the key, as SQL. Every condition is one that [`Key`] or the detector made.
-fn query(detector: &dyn Detector, key: &Key) -> String {
-    let mut conditions = vec![format!("verdict = '{}'", detector.verdict())];
-    let mut text = |column: &str, value: Option<&str>| {
+/// DuckDB SQL over the view `flows` in the making: rows that meet every condition.
+pub(super) struct Query(Vec<String>);
+
+impl Query {
+    /// Rows with one of these verdicts.
+    pub(super) fn new(verdicts: &[Verdict]) -> Self {
+        Self(vec![match verdicts {
+            [verdict] => format!("verdict = '{verdict}'"),
+            verdicts => {
+                let verdicts: Vec<String> = verdicts.iter().map(|verdict| format!("'{verdict}'")).collect();
+                format!("verdict IN ({})", verdicts.join(", "))
+            }
+        }])
+    }
+
+    /// Adds a condition.
+    pub(super) fn and(&mut self, condition: &str) {
+        self.0.push(condition.to_owned());
+    }
+
+    /// The expression is this text, if there is one.
+    pub(super) fn text(&mut self, expression: &str, value: Option<&str>) {
         if let Some(value) = value {
-            conditions.push(format!("{column} = '{}'", value.replace('\'', "''")));
+            self.0.push(format!("{expression} = '{}'", value.replace('\'', "''")));
         }
-    };
-    text("rule", key.rule.as_deref());
-    text("reason", key.reason.as_deref());
-    text("client_zone", key.client_zone.as_deref());
-    text("server_zone", key.server_zone.as_deref());
-    text("client_addr", key.client_addr.as_deref());
-    text("server_addr", key.server_addr.as_deref());
-    if key.rule.is_none() {
-        conditions.push("rule IS NULL".to_owned());
+    }
+
+    /// The column is this number, if there is one.
+    pub(super) fn number(&mut self, column: &str, value: Option<u32>) {
+        if let Some(value) = value {
+            self.0.push(format!("{column} = {value}"));
+        }
+    }
+
+    /// Event time is in the window; there is none where the window has none.
+    pub(super) fn within(&mut self, start: Option<i64>, end: Option<i64>) {
+        let time = "coalesce(\"end\", start)";
+        match (start, end) {
+            (Some(start), Some(end)) => {
+                self.0.push(format!("{time} >= epoch_ms({start})"));
+                self.0.push(format!("{time} < epoch_ms({end})"));
+            }
+            _ => self.0.push(format!("{time} IS NULL")),
+        }
+    }
+
+    /// The statement.
+    pub(super) fn finish(self) -> String {
+        format!("SELECT * FROM flows WHERE {} ORDER BY start, source, line", self.0.join(" AND "))
+    }
+}
+
+/// The rows of a tally's key.
+fn query(detector: &dyn Counter, key: &Key) -> String {
+    let mut query = Query::new(&[detector.verdict()]);
+    query.text("rule", key.rule.as_deref());
+    query.text("reason", key.reason.as_deref());
+    query.text("client_zone", key.client_zone.as_deref());
+    query.text("server_zone", key.server_zone.as_deref());
+    query.text("client_addr", key.client_addr.as_deref());
+    query.text("server_addr", key.server_addr.as_deref());
+    if key.rule.is_none() && detector.by_cause() {
+        query.and("rule IS NULL");
     }
     if key.server_addr.is_some() {
         // a key with a server has its port and protocol too, or rows without them
-        let exact = |column: &str, value: Option<u32>| match value {
-            Some(value) => format!("{column} = {value}"),
-            None => format!("{column} IS NULL"),
-        };
-        conditions.push(exact("server_port", key.server_port.map(u32::from)));
-        conditions.push(exact("protocol", key.protocol.map(u32::from)));
-    }
-    let time = "coalesce(\"end\", start)";
-    match (key.window.0, key.window.end()) {
-        (Some(start), Some(end)) => {
-            conditions.push(format!("{time} >= epoch_ms({start})"));
-            conditions.push(format!("{time} < epoch_ms({end})"));
+        for (column, value) in
+            [("server_port", key.server_port.map(u32::from)), ("protocol", key.protocol.map(u32::from))]
+        {
+            match value {
+                Some(_) => query.number(column, value),
+                None => query.and(&format!("{column} IS NULL")),
+            }
         }
-        _ => conditions.push(format!("{time} IS NULL")),
     }
-    format!("SELECT * FROM flows WHERE {} ORDER BY start, source, line", conditions.join(" AND "))
+    detector.conditions().iter().for_each(|condition| query.and(condition));
+    query.within(key.window.0, key.window.end());
+    query.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::{Window, counter};
+
+    /// The digest is over this text: a lake knows the digests of its alerts, and a change makes new revisions of all.
+    #[test]
+    fn the_form_behind_the_digest_stays() {
+        let log_gap = counter("log-gap").unwrap();
+        let key = Key {
+            window: Window(Some(3_600_000)),
+            detector: "log-gap".to_owned(),
+            rule: None,
+            reason: Some("skipped".to_owned()),
+            client_zone: None,
+            server_zone: None,
+            client_addr: None,
+            server_addr: None,
+            server_port: None,
+            protocol: None,
+        };
+        let finding = Finding::of_tally(log_gap, &key, &Tally::new(Verdict::Gap));
+        assert_eq!(
+            serde_json::to_string(&Finding { query: "Q".to_owned(), ..finding }).unwrap(),
+            r#"{"alert_id":"06d1f41fb9bf1a656179af6a330fadda","detector":"log-gap","severity":"info","title":"no longer found: flow logs have gaps: AWS skipped data 0 times","first_seen":null,"last_seen":null,"window_start":3600000,"window_end":7200000,"client_zone":null,"server_zone":null,"client_addr":null,"server_addr":null,"server_port":null,"protocol":null,"verdict":"gap","rule":null,"reason":"skipped","flows":0,"conversations":null,"packets":null,"bytes":null,"distinct_ports":null,"distinct_servers":null,"evidence":[],"query":"Q"}"#
+        );
+    }
 }

@@ -16,9 +16,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::DETECTORS;
-use super::detector::Detector;
+use super::COUNTERS;
+use super::detector::Counter;
+use super::scan::Gatherer;
 use super::seen::{End, Ends, Seen};
+use super::state::State;
 use super::tally::{Evidence, Key, Leg, Tally, Traffic};
 use super::window::Window;
 use crate::boundary::{Boundary, Confidence, Credit, Judgement, Reason, Severity, ZoneId};
@@ -43,6 +45,7 @@ pub struct Tallies<'b> {
     places: FxHashMap<CompactKey, u32>,
     gathered: Vec<Gathered>,
     legs: FxHashMap<CompactLeg, Traffic>,
+    scans: Gatherer,
     weight: usize,
 }
 
@@ -65,11 +68,13 @@ struct CompactKey {
 enum Cause {
     Rule(Credit),
     Reason(Reason),
+    /// Not asked.
+    Any,
 }
 
 /// An address as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Address {
+pub(super) enum Address {
     /// Can be written in one way only.
     V4(Ipv4Addr),
     /// Number of its text.
@@ -103,11 +108,15 @@ impl<'b> Tallies<'b> {
     pub fn new(boundary: Option<&'b Boundary>) -> Self {
         Self {
             boundary,
-            counted: DETECTORS.iter().fold(0, |bits, detector| bits | 1 << detector.verdict() as u32),
+            counted: COUNTERS
+                .iter()
+                .flat_map(|detector| [detector.verdict()].into_iter().chain(detector.beside().iter().copied()))
+                .fold(0, |bits, verdict| bits | 1 << verdict as u32),
             texts: Texts::default(),
             places: FxHashMap::default(),
             gathered: Vec::new(),
             legs: FxHashMap::default(),
+            scans: Gatherer::default(),
             weight: 0,
         }
     }
@@ -119,21 +128,33 @@ impl<'b> Tallies<'b> {
         rows: impl IntoIterator<Item = (&'r FlowRecord<'a>, &'r Judgement, i64)>,
     ) {
         for (record, judgement, line) in rows {
+            let seen = Seen { record, judgement, boundary: self.boundary, source, line };
+            self.weight += self.scans.observe(&seen, &mut self.texts);
             if self.counted & (1 << judgement.verdict as u32) == 0 {
                 continue;
             }
-            let seen = Seen { record, judgement, boundary: self.boundary, source, line };
-            for (number, detector) in DETECTORS.iter().enumerate() {
-                if detector.verdict() == judgement.verdict && detector.counts(&seen) {
-                    self.count(&seen, number as u8, *detector);
+            for (number, detector) in COUNTERS.iter().enumerate() {
+                if detector.verdict() == judgement.verdict {
+                    if detector.counts(&seen) {
+                        self.count(&seen, number as u8, *detector);
+                    }
+                } else if detector.beside().contains(&judgement.verdict)
+                    && let Some(outcome) = detector.outcome(&seen)
+                {
+                    let ends = seen.ends();
+                    let client = self.texts.address(ends.client);
+                    let place = self.place(&seen, &ends, client, number as u8, *detector);
+                    if let Some(gathered) = self.gathered.get_mut(place as usize) {
+                        gathered.tally.outcomes.insert(outcome);
+                    }
                 }
             }
         }
     }
 
-    fn count(&mut self, seen: &Seen<'_, '_>, number: u8, detector: &dyn Detector) {
+    fn count(&mut self, seen: &Seen<'_, '_>, number: u8, detector: &dyn Counter) {
         let ends = seen.ends();
-        let client = self.address(ends.client);
+        let client = self.texts.address(ends.client);
         let place = self.place(seen, &ends, client, number, detector);
         let Some(gathered) = self.gathered.get_mut(place as usize) else { return };
         self.weight += gathered.add(seen);
@@ -141,7 +162,7 @@ impl<'b> Tallies<'b> {
         if seen.judgement.path.is_none() {
             return;
         }
-        let interface = self.number(seen.record.text(Field::InterfaceId).unwrap_or_default());
+        let interface = self.texts.number(seen.record.text(Field::InterfaceId).unwrap_or_default());
         let leg =
             CompactLeg { tally: place, client, client_port: ends.client.port, to_client: ends.to_client, interface };
         let value = |field| seen.record.number(field).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
@@ -161,7 +182,7 @@ impl<'b> Tallies<'b> {
         ends: &Ends<'_>,
         client: Option<Address>,
         number: u8,
-        detector: &dyn Detector,
+        detector: &dyn Counter,
     ) -> u32 {
         let placed = seen.judgement.path.is_some();
         let by_client = placed && detector.by_client();
@@ -169,11 +190,12 @@ impl<'b> Tallies<'b> {
         let key = CompactKey {
             window: Window::of(seen.time()),
             cause: match seen.rule() {
+                _ if !detector.by_cause() => Cause::Any,
                 Some(_) => Cause::Rule(seen.judgement.credit),
                 None => Cause::Reason(seen.judgement.reason),
             },
             client: client.filter(|_| by_client),
-            server: self.address(ends.server).filter(|_| placed),
+            server: self.texts.address(ends.server).filter(|_| placed),
             client_zone: zones.map(|(client, _)| client).filter(|_| by_client),
             server_zone: zones.map(|(_, server)| server),
             server_port: ends.server.port.filter(|_| placed),
@@ -195,30 +217,15 @@ impl<'b> Tallies<'b> {
         place
     }
 
-    fn address(&mut self, end: End<'_>) -> Option<Address> {
-        Some(match end.address? {
-            IpAddr::V4(address) => Address::V4(address),
-            IpAddr::V6(_) => Address::Written(self.number(end.written?)),
-        })
-    }
-
-    fn number(&mut self, text: &str) -> u32 {
-        let (number, new) = self.texts.number(text);
-        if new {
-            self.weight += text.len() + TEXT_BYTES;
-        }
-        number
-    }
-
     /// Bytes that the tallies come to when they are taken, about: above a bound the worker hands them on. Until then
     /// they are fewer, but a bound is for the largest moment.
     pub fn weight(&self) -> usize {
-        self.weight
+        self.weight + self.texts.weight
     }
 
     /// What was gathered, in the order of the keys; starts anew.
-    pub fn take(&mut self) -> BTreeMap<Key, Tally> {
-        let Self { texts, gathered, legs, .. } = std::mem::replace(self, Self::new(self.boundary));
+    pub fn take(&mut self) -> BTreeMap<Key, State> {
+        let Self { boundary, texts, gathered, legs, scans, .. } = std::mem::replace(self, Self::new(self.boundary));
         let mut gathered = gathered;
         let mut legs: Vec<(CompactLeg, Traffic)> = legs.into_iter().collect();
         legs.sort_unstable_by_key(|(leg, _)| *leg);
@@ -239,11 +246,12 @@ impl<'b> Tallies<'b> {
         for Gathered { key, mut tally, severity, confidence, .. } in gathered {
             tally.raise(severity, confidence);
             match taken.entry(key) {
-                Entry::Vacant(entry) => {
-                    entry.insert(tally);
-                }
-                Entry::Occupied(entry) => entry.into_mut().merge(tally),
+                Entry::Vacant(entry) => drop(entry.insert(State::Tally(tally))),
+                Entry::Occupied(entry) => entry.into_mut().merge(State::Tally(tally)),
             }
+        }
+        if let Some(boundary) = boundary {
+            scans.take(boundary, &mut taken);
         }
         taken
     }
@@ -291,22 +299,33 @@ impl Gathered {
 
 /// Texts by number.
 #[derive(Debug, Default)]
-struct Texts {
+pub(super) struct Texts {
     numbers: FxHashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
+    /// Bytes, about.
+    weight: usize,
 }
 
 impl Texts {
-    /// The text's number, and whether it is new.
-    fn number(&mut self, text: &str) -> (u32, bool) {
+    /// An address, compact.
+    pub(super) fn address(&mut self, end: End<'_>) -> Option<Address> {
+        Some(match end.address? {
+            IpAddr::V4(address) => Address::V4(address),
+            IpAddr::V6(_) => Address::Written(self.number(end.written?)),
+        })
+    }
+
+    /// The text's number.
+    fn number(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
-            return (*number, false);
+            return *number;
         }
         let number = self.texts.len() as u32;
+        self.weight += text.len() + TEXT_BYTES;
         let text: Arc<str> = text.into();
         self.texts.push(text.clone());
         self.numbers.insert(text, number);
-        (number, true)
+        number
     }
 
     fn text(&self, number: u32) -> String {

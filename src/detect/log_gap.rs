@@ -2,7 +2,7 @@
 //!
 //! Key: the reason. Window: an hour. Counts: every record with verdict `gap`. Works without a map.
 
-use super::detector::{Detector, count};
+use super::detector::{Counter, Detector, count};
 use super::seen::Seen;
 use super::tally::{Key, Tally};
 use crate::boundary::Verdict;
@@ -13,7 +13,9 @@ impl Detector for LogGap {
     fn name(&self) -> &'static str {
         "log-gap"
     }
+}
 
+impl Counter for LogGap {
     fn verdict(&self) -> Verdict {
         Verdict::Gap
     }

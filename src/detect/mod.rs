@@ -1,9 +1,11 @@
 //! Detection: what shows over many records, on event time.
 //!
-//! A detector counts records of one verdict and says what makes two of them part of one alert (the key). The engine
-//! keeps a [`Tally`] per key and window; tallies merge, so any cut of the input into batches, workers and units gives
+//! A detector says which records count and what makes two of them part of one alert (the key). The engine
+//! keeps a [`State`] per key and window; states merge, so any cut of the input into batches, workers and units gives
 //! the same alerts. One alert per key and window, never one per record.
 
+mod alert;
+mod attempt;
 mod blocked;
 mod breach;
 mod detector;
@@ -11,25 +13,47 @@ mod finding;
 mod gather;
 mod log_gap;
 mod outage;
+mod scan;
 mod seen;
+mod sketch;
+mod state;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod unmapped;
 pub mod window;
 
-pub use detector::Detector;
+pub use alert::{Alert, AlertStatus};
+pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
+pub use scan::{Crowd, Probe, Probes, Rows, Target, Targets};
 pub use seen::Seen;
-pub use tally::{Evidence, Key, Tally};
+pub use sketch::Sketch;
+pub use state::{State, alert_key, findings, withdrawn};
+pub use tally::{Evidence, Key, Outcome, Tally};
 pub use window::Window;
 
-/// Every detector.
-pub const DETECTORS: &[&dyn Detector] =
-    &[&breach::Breach, &outage::Outage, &blocked::Blocked, &unmapped::Unmapped, &log_gap::LogGap];
+use outage::Outage;
 
-/// The detector of this name.
-pub fn detector(name: &str) -> Option<&'static dyn Detector> {
-    DETECTORS.iter().copied().find(|detector| detector.name() == name)
+/// Every detector that counts.
+pub const COUNTERS: &[&dyn Counter] = &[
+    &breach::Breach,
+    &attempt::Attempt,
+    &Outage::Anywhere,
+    &Outage::OneSided,
+    &Outage::ReturnPath,
+    &blocked::Blocked,
+    &unmapped::Unmapped,
+    &log_gap::LogGap,
+];
+
+/// The names of all detectors.
+pub fn detector_names() -> impl Iterator<Item = &'static str> {
+    COUNTERS.iter().map(|counter| counter.name()).chain(scan::KINDS.iter().map(|kind| kind.name()))
+}
+
+/// The counting detector of this name.
+pub fn counter(name: &str) -> Option<&'static dyn Counter> {
+    COUNTERS.iter().copied().find(|detector| detector.name() == name)
 }

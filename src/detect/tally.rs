@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::detector::Detector;
+use super::detector::Counter;
 use super::seen::Seen;
 use super::window::Window;
 use crate::boundary::{Confidence, Severity, Verdict};
@@ -44,17 +44,17 @@ pub struct Key {
 
 impl Key {
     /// The key of a record.
-    pub(super) fn of(seen: &Seen<'_, '_>, detector: &dyn Detector) -> Self {
+    pub(super) fn of(seen: &Seen<'_, '_>, detector: &dyn Counter) -> Self {
         let ends = seen.ends();
         let placed = seen.judgement.path.is_some();
         let by_client = placed && detector.by_client();
         let zones = seen.judgement.zones.zip(seen.boundary).filter(|_| placed);
         let zones = zones.map(|((client, server), boundary)| (boundary.zone_name(client), boundary.zone_name(server)));
-        let rule = seen.rule().map(|rule| rule.to_string());
+        let rule = seen.rule().map(|rule| rule.to_string()).filter(|_| detector.by_cause());
         Self {
             window: Window::of(seen.time()),
             detector: detector.name().to_owned(),
-            reason: rule.is_none().then(|| seen.reason()),
+            reason: (rule.is_none() && detector.by_cause()).then(|| seen.reason()),
             rule,
             client_zone: zones.filter(|_| by_client).map(|(client, _)| client.to_owned()),
             server_zone: zones.map(|(_, server)| server.to_owned()),
@@ -139,6 +139,16 @@ impl Traffic {
     }
 }
 
+/// What became of the records that a detector counts, as others tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was accepted in the end.
+    LetIn,
+    /// It was rejected in the end.
+    Refused,
+}
+
 /// What is gathered for one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -155,25 +165,28 @@ pub struct Tally {
     pub reasons: BTreeSet<String>,
     /// The earliest rows.
     pub evidence: BTreeSet<Evidence>,
+    /// What became of it, as records tell that are not counted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub outcomes: BTreeSet<Outcome>,
     /// Traffic of each direction of each conversation, by the interface that recorded it.
     #[serde(with = "pairs")]
     pub(super) legs: BTreeMap<Leg, BTreeMap<String, Traffic>>,
 }
 
 /// JSON has no maps with structured keys: such a map is a list of pairs there.
-mod pairs {
+pub(super) mod pairs {
     use std::collections::BTreeMap;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+    pub(in crate::detect) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
         map: &BTreeMap<K, V>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(map)
     }
 
-    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    pub(in crate::detect) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
     where
         K: Deserialize<'de> + Ord,
         V: Deserialize<'de>,
@@ -195,6 +208,7 @@ impl Tally {
             last_seen: None,
             reasons: BTreeSet::new(),
             evidence: BTreeSet::new(),
+            outcomes: BTreeSet::new(),
             legs: BTreeMap::new(),
         }
     }
@@ -242,6 +256,7 @@ impl Tally {
         self.span(other.first_seen, other.last_seen);
         self.raise(other.severity(), other.confidence());
         self.reasons.extend(other.reasons);
+        self.outcomes.extend(other.outcomes);
         for evidence in other.evidence {
             self.keep(evidence);
         }

@@ -1,6 +1,7 @@
 //! Detection over whole inputs: any cut of them gives the same findings, and the same as counted the plain way.
 
 mod oracle;
+mod scans;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ fn boundary() -> Boundary {
     Boundary::new(parse_map("small.toml", MAP).unwrap(), &Selection::default())
 }
 
-fn gather(boundary: &Boundary, lines: &[(usize, Line)]) -> BTreeMap<Key, Tally> {
+fn gather(boundary: &Boundary, lines: &[(usize, Line)]) -> BTreeMap<Key, State> {
     let format: LogFormat = FORMAT.parse().unwrap();
     let rows: Vec<_> = lines
         .iter()
@@ -49,12 +50,12 @@ fn record<'a>(line: &'a str, format: &LogFormat) -> FlowRecord<'a> {
     record
 }
 
-fn findings(tallies: &BTreeMap<Key, Tally>) -> Vec<Finding> {
-    tallies.iter().map(|(key, tally)| Finding::new(detector(&key.detector).unwrap(), key, tally)).collect()
+fn all_findings(states: &BTreeMap<Key, State>) -> Vec<Finding> {
+    states.iter().flat_map(|(key, state)| findings(key, Some(state))).collect()
 }
 
 fn all(lines: Vec<Line>) -> Vec<Finding> {
-    findings(&gather(&boundary(), &lines.into_iter().enumerate().collect::<Vec<_>>()))
+    all_findings(&gather(&boundary(), &lines.into_iter().enumerate().collect::<Vec<_>>()))
 }
 
 const HOUR: i64 = 1_790_640_000;
@@ -63,7 +64,8 @@ const HOUR: i64 = 1_790_640_000;
 fn one_alert_per_key_and_window_never_one_per_record() {
     let probe = |end| line("eni-db", "203.0.113.7 10.0.2.9 40000 5432 6", 1, end, "REJECT");
     let found = all(vec![probe(HOUR), probe(HOUR + 3599), probe(HOUR + 3600)]);
-    let windows: Vec<_> = found.iter().map(|finding| (finding.detector, finding.window_start, finding.flows)).collect();
+    let windows: Vec<_> =
+        found.iter().map(|finding| (&*finding.detector, finding.window_start, finding.flows)).collect();
     assert_eq!(windows, [("blocked", Some(HOUR * 1000), 2), ("blocked", Some((HOUR + 3600) * 1000), 1)]);
     assert_ne!(found[0].alert_id, found[1].alert_id);
     assert_eq!(found[0].alert_id.len(), 32);
@@ -91,17 +93,99 @@ fn blocked_asks_what_was_tried_not_who_tried() {
     let probe = |client: &str| line("eni-db", &format!("{client} 10.0.2.9 40000 5432 6"), 1, HOUR, "REJECT");
     let found = all(vec![probe("203.0.113.7"), probe("203.0.113.8"), probe("198.51.100.1")]);
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].detector, found[0].conversations, &found[0].client_addr), ("blocked", Some(3), &None));
+    assert_eq!((&*found[0].detector, found[0].conversations, &found[0].client_addr), ("blocked", Some(3), &None));
     assert_eq!(found[0].title, "3 attempts on db 10.0.2.9:5432/tcp blocked by no-ingress:db");
     // an unprotected zone has no such alert
     assert!(all(vec![line("eni-app", "203.0.113.7 10.0.1.5 40000 22 6", 1, HOUR, "REJECT")]).is_empty());
 }
 
 #[test]
-fn an_outage_carries_the_severity_of_its_rule() {
-    let found = all(vec![line("eni-db", "10.0.1.5 10.0.2.9 40000 5432 6", 4, HOUR, "REJECT")]);
-    assert_eq!((found[0].detector, found[0].severity), ("outage", Severity::Critical));
-    assert_eq!(found[0].rule.as_deref(), Some("app-db"));
+fn an_outage_carries_the_severity_of_its_rule_and_says_where() {
+    let (request, reply) = ("10.0.1.5 10.0.2.9 40000 5432 6", "10.0.2.9 10.0.1.5 5432 40000 6");
+    for (eni, flow, name, title) in [
+        (
+            "eni-db",
+            request,
+            "one-sided",
+            "app 10.0.1.5 leaves for db 10.0.2.9:5432/tcp, which app-db allows, and is refused where it arrives",
+        ),
+        (
+            "eni-app",
+            request,
+            "outage",
+            "app 10.0.1.5 is refused at db 10.0.2.9:5432/tcp, which app-db allows (rejected-at-source)",
+        ),
+        (
+            "eni-app",
+            reply,
+            "return-path",
+            "app 10.0.1.5 reaches db 10.0.2.9:5432/tcp, which app-db allows, and the replies are refused",
+        ),
+    ] {
+        let direction = if (eni, flow) == ("eni-app", request) { "egress" } else { "ingress" };
+        let flags = if flow == reply { 18 } else { 2 };
+        let format: LogFormat = WIDE.parse().unwrap();
+        let text = format!("vpc-1 {eni} {} 4 400 {HOUR} {HOUR} REJECT OK {flags} {direction}", flow);
+        let ends: Vec<&str> = text.split(' ').collect();
+        let text = format!("{} - - {}", ends[..4].join(" "), ends[4..].join(" "));
+        let record = record(&text, &format);
+        let boundary = boundary();
+        let judgement = boundary.judge(&record);
+        let mut tallies = Tallies::new(Some(&boundary));
+        tallies.observe("file:///x", [(&record, &judgement, 1)]);
+        let found = all_findings(&tallies.take());
+        assert_eq!(found.len(), 1, "{name}");
+        assert_eq!((&*found[0].detector, found[0].severity, &*found[0].title), (name, Severity::Critical, title));
+        assert_eq!(found[0].rule.as_deref(), Some("app-db"));
+    }
+}
+
+#[test]
+fn an_attempt_says_what_became_of_it() {
+    // here the application may send what the database may not receive
+    let map = format!(
+        "{MAP}\n[[rule]]\nid = \"app-out\"\nfrom = [\"app\"]\nto = [\"any\"]\nservice = [\"any\"]\nside = \"egress\"\n"
+    );
+    let boundary = Boundary::new(parse_map("open.toml", &map).unwrap(), &Selection::default());
+    let format: LogFormat = WIDE.parse().unwrap();
+    let told = |rows: &[(&str, &str, &str, &str)]| {
+        let lines: Vec<String> = rows
+            .iter()
+            .map(|(eni, flow, action, direction)| {
+                let [source, destination, ports @ ..] = &flow.split(' ').collect::<Vec<_>>()[..] else {
+                    panic!("{flow}")
+                };
+                let ports = ports.join(" ");
+                format!("vpc-1 {eni} {source} {destination} - - {ports} 1 60 {HOUR} {HOUR} {action} OK 2 {direction}")
+            })
+            .collect();
+        let records: Vec<_> = lines.iter().map(|line| record(line, &format)).collect();
+        let judged: Vec<_> = records.iter().map(|record| boundary.judge(record)).collect();
+        let mut tallies = Tallies::new(Some(&boundary));
+        tallies.observe(
+            "file:///x",
+            records.iter().zip(&judged).zip(1..).map(|((record, judged), n)| (record, judged, n)),
+        );
+        let found = all_findings(&tallies.take()).into_iter().filter(|finding| finding.detector == "attempt");
+        found.map(|finding| (finding.severity, finding.title, finding.flows)).collect::<Vec<_>>()
+    };
+    let flow = "10.0.1.5 10.0.2.9 40000 22 6";
+    let out = ("eni-app", flow, "ACCEPT", "egress");
+    let refused = ("eni-db", flow, "REJECT", "ingress");
+    let let_in = ("eni-db", flow, "ACCEPT", "ingress");
+    let tried = "app 10.0.1.5 tried db 10.0.2.9:22/tcp, where it may not arrive, ";
+    for (rows, severity, became) in [
+        (&[out][..], Severity::Medium, "and nothing tells whether it was let in"),
+        (&[out, refused], Severity::Low, "and was refused there"),
+        (&[let_in, out], Severity::Medium, "and was let in: see its breach"),
+        (&[refused, out, let_in], Severity::Medium, "and was let in: see its breach"),
+    ] {
+        assert_eq!(told(rows), [(severity, format!("{tried}{became}"), 1)]);
+    }
+    // what nobody saw leave is no attempt; and another port is another path
+    assert!(told(&[refused]).is_empty());
+    let other = ("eni-db", "10.0.1.5 10.0.2.9 40000 23 6", "REJECT", "ingress");
+    assert_eq!(told(&[out, other])[0].0, Severity::Medium);
 }
 
 #[test]
@@ -109,7 +193,7 @@ fn an_unknown_vpc_and_a_gap_are_told() {
     let foreign = line("eni-x", "10.9.0.1 10.9.0.2 40000 22 6", 1, HOUR, "ACCEPT").0.replace("vpc-1", "vpc-2");
     let gap = format!("vpc-1 eni-db - - - - - - - {HOUR} {HOUR} - SKIPDATA -");
     let found = all(vec![Line(foreign), Line(gap)]);
-    let names: Vec<_> = found.iter().map(|finding| finding.detector).collect();
+    let names: Vec<_> = found.iter().map(|finding| &*finding.detector).collect();
     assert_eq!(names, ["log-gap", "unmapped"]);
 }
 
@@ -160,24 +244,24 @@ proptest! {
     ) {
         let boundary = boundary();
         let lines: Vec<(usize, Line)> = lines.into_iter().enumerate().collect();
-        let whole = findings(&gather(&boundary, &lines));
+        let whole = all_findings(&gather(&boundary, &lines));
 
         let mut shuffled = lines;
         shuffled.sort_by_key(|(number, _)| (*number as u64 + 1).wrapping_mul(order | 1));
-        let mut merged: BTreeMap<Key, Tally> = BTreeMap::new();
+        let mut merged: BTreeMap<Key, State> = BTreeMap::new();
         for part in shuffled.chunks(shuffled.len().div_ceil(parts)) {
             for stored in gather(&boundary, part) {
                 let text = serde_json::to_vec(&stored).unwrap();
-                let (key, tally): (Key, Tally) = serde_json::from_slice(&text).unwrap();
+                let (key, state): (Key, State) = serde_json::from_slice(&text).unwrap();
                 match merged.get_mut(&key) {
-                    Some(have) => have.merge(tally),
-                    None => { merged.insert(key, tally); }
+                    Some(have) => have.merge(state),
+                    None => { merged.insert(key, state); }
                 }
             }
         }
-        prop_assert_eq!(&findings(&merged), &whole);
+        prop_assert_eq!(&all_findings(&merged), &whole);
         let digests = |findings: &[Finding]| findings.iter().map(Finding::digest).collect::<Vec<_>>();
-        prop_assert_eq!(digests(&findings(&merged)), digests(&whole));
+        prop_assert_eq!(digests(&all_findings(&merged)), digests(&whole));
     }
 }
 
@@ -273,7 +357,7 @@ proptest! {
             }
         }
         let taken = tallies.take();
-        let expected = oracle::tallies(boundary, rows);
+        let expected = oracle::states(boundary, rows);
         prop_assert_eq!(&taken, &expected);
         for (taken, expected) in taken.iter().zip(&expected) {
             prop_assert_eq!(serde_json::to_string(&taken).unwrap(), serde_json::to_string(&expected).unwrap());

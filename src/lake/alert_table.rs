@@ -9,61 +9,28 @@ use arrow::array::{
 use arrow::error::ArrowError;
 
 use super::schema::{alerts_schema, evidence_fields};
-use crate::detect::{Evidence, Finding};
-
-/// Whether a revision is the first of its alert, a later one, or the one that withdraws it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AlertStatus {
-    /// Revision 0.
-    New,
-    /// Later input changed it.
-    Updated,
-    /// Nothing of it is left.
-    Closed,
-}
-
-impl AlertStatus {
-    /// The word in the column.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Updated => "updated",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-/// One row of the table.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AlertRow {
-    /// From 0.
-    pub revision: i32,
-    /// What kind of revision it is.
-    pub status: AlertStatus,
-    /// What was found.
-    pub finding: Finding,
-}
+use crate::detect::{Alert, Evidence};
 
 /// The rows as one batch of the table.
-pub(super) fn alerts_batch(rows: &[AlertRow]) -> Result<RecordBatch, ArrowError> {
-    let text = |value: &dyn for<'r> Fn(&'r AlertRow) -> Option<&'r str>| -> ArrayRef {
+pub(super) fn alerts_batch(rows: &[Alert]) -> Result<RecordBatch, ArrowError> {
+    let text = |value: &dyn for<'r> Fn(&'r Alert) -> Option<&'r str>| -> ArrayRef {
         let mut builder = StringBuilder::new();
         rows.iter().for_each(|row| builder.append_option(value(row)));
         Arc::new(builder.finish())
     };
-    let int32 = |value: &dyn Fn(&AlertRow) -> Option<i32>| -> ArrayRef {
+    let int32 = |value: &dyn Fn(&Alert) -> Option<i32>| -> ArrayRef {
         let mut builder = Int32Builder::new();
         rows.iter().for_each(|row| builder.append_option(value(row)));
         Arc::new(builder.finish())
     };
-    let int64 = |value: &dyn Fn(&AlertRow) -> Option<u64>| -> ArrayRef {
+    let int64 = |value: &dyn Fn(&Alert) -> Option<u64>| -> ArrayRef {
         let mut builder = Int64Builder::new();
         rows.iter().for_each(|row| {
             builder.append_option(value(row).map(|v| i64::try_from(v).unwrap_or(i64::MAX)));
         });
         Arc::new(builder.finish())
     };
-    let time = |value: &dyn Fn(&AlertRow) -> Option<i64>| -> ArrayRef {
+    let time = |value: &dyn Fn(&Alert) -> Option<i64>| -> ArrayRef {
         let mut builder = TimestampMillisecondBuilder::new();
         rows.iter().for_each(|row| builder.append_option(value(row)));
         Arc::new(builder.finish())
@@ -72,7 +39,7 @@ pub(super) fn alerts_batch(rows: &[AlertRow]) -> Result<RecordBatch, ArrowError>
         text(&|row| Some(&row.finding.alert_id)),
         int32(&|row| Some(row.revision)),
         text(&|row| Some(row.status.as_str())),
-        text(&|row| Some(row.finding.detector)),
+        text(&|row| Some(&row.finding.detector)),
         text(&|row| Some(row.finding.severity.as_str())),
         text(&|row| row.finding.confidence.map(|confidence| confidence.as_str())),
         text(&|row| Some(&row.finding.title)),
@@ -86,7 +53,7 @@ pub(super) fn alerts_batch(rows: &[AlertRow]) -> Result<RecordBatch, ArrowError>
         text(&|row| row.finding.server_addr.as_deref()),
         int32(&|row| row.finding.server_port.map(i32::from)),
         int32(&|row| row.finding.protocol.map(i32::from)),
-        text(&|row| Some(row.finding.verdict.as_str())),
+        text(&|row| row.finding.verdict.map(|verdict| verdict.as_str())),
         text(&|row| row.finding.rule.as_deref()),
         text(&|row| row.finding.reason.as_deref()),
         int64(&|row| Some(row.finding.flows)),
@@ -101,7 +68,7 @@ pub(super) fn alerts_batch(rows: &[AlertRow]) -> Result<RecordBatch, ArrowError>
     RecordBatch::try_new(alerts_schema(), columns)
 }
 
-fn evidence(rows: &[AlertRow]) -> ArrayRef {
+fn evidence(rows: &[Alert]) -> ArrayRef {
     let fields = evidence_fields();
     let mut lists = ListBuilder::new(StructBuilder::from_fields(fields, rows.len()));
     for row in rows {

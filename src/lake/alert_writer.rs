@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use parquet::file::properties::WriterProperties;
 
-use super::alert_table::{AlertRow, alerts_batch};
+use super::alert_table::alerts_batch;
 use super::error::LakeError;
 use super::parquet_file::{ParquetFile, Staged};
 use super::partition::Day;
 use super::schema::alerts_schema;
 use super::store::Store;
+use crate::detect::Alert;
 
 /// Rows of a batch that is handed to the Parquet writer.
 const BATCH_ROWS: usize = 1024;
@@ -19,7 +20,7 @@ pub struct AlertWriter<'s, S: Store> {
     store: &'s S,
     folder: String,
     properties: Arc<WriterProperties>,
-    rows: Vec<AlertRow>,
+    rows: Vec<Alert>,
     open: Option<(Day, ParquetFile)>,
     done: Vec<Staged>,
 }
@@ -31,7 +32,7 @@ impl<'s, S: Store> AlertWriter<'s, S> {
     }
 
     /// Adds an alert.
-    pub fn push(&mut self, row: AlertRow) -> Result<(), LakeError> {
+    pub fn push(&mut self, row: Alert) -> Result<(), LakeError> {
         let day = Day::of(row.finding.window_start);
         if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
             self.close()?;

@@ -1,5 +1,6 @@
 //! The lake: columns, Parquet files, partitions, and the chain of commits that makes them visible.
 
+mod alert_reader;
 mod alert_table;
 mod alert_writer;
 mod chain;
@@ -20,10 +21,11 @@ pub mod schema;
 mod side_by_side;
 mod state;
 mod store;
+mod table_file;
 mod unit;
 mod upload;
 
-pub use alert_table::{AlertRow, AlertStatus};
+pub use alert_reader::{alert_files, last_alerts, read_alerts};
 pub use alert_writer::AlertWriter;
 pub use chain::{Access, COMMITS, COMPACT, Chain, REPLAY, STAGING};
 pub use columns::FlowRows;

@@ -10,19 +10,20 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::alert_table::AlertRow;
 use super::error::{LakeError, io_error};
 use super::parquet_file::Staged;
 use super::partition::Day;
 use super::store::{StagedFile, Store};
-use crate::detect::{Key, Tally};
+use crate::detect::{Alert, Key, Probes, State, Tally, alert_key};
 
 /// What is known of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StateEntry {
     /// What one worker gathered in one unit of work.
     Tally(Tally),
+    /// The same, for the detectors of scans.
+    Probes(Probes),
     /// An alert of the key is in the lake.
     Emitted(Emitted),
 }
@@ -36,13 +37,31 @@ pub struct Emitted {
     pub digest: String,
     /// It withdrew the alert.
     pub withdrawn: bool,
+    /// Key of the alert and end of its window, where it is another than the state's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<(Key, Option<i64>)>,
 }
 
-impl StateEntry {
-    /// What is kept of a revision.
-    pub fn emitted(row: &AlertRow) -> Self {
+impl Emitted {
+    /// What is kept of a revision of an alert that this key's state made.
+    pub fn of(key: &Key, row: &Alert) -> Self {
         let finding = &row.finding;
-        Self::Emitted(Emitted { revision: row.revision, digest: finding.digest(), withdrawn: finding.flows == 0 })
+        let alert = Some((alert_key(key, finding), finding.window_end)).filter(|(alert, _)| alert != key);
+        Self { revision: row.revision, digest: finding.digest(), withdrawn: finding.flows == 0, alert }
+    }
+
+    /// Key of the alert, and the end of its window if that does not follow from the key.
+    pub fn alert<'e>(&'e self, state: &'e Key) -> (&'e Key, Option<i64>) {
+        self.alert.as_ref().map_or((state, None), |(alert, end)| (alert, *end))
+    }
+}
+
+impl From<State> for StateEntry {
+    fn from(state: State) -> Self {
+        match state {
+            State::Tally(tally) => Self::Tally(tally),
+            State::Probes(probes) => Self::Probes(probes),
+        }
     }
 }
 
@@ -87,8 +106,8 @@ impl<'s, S: Store> StateWriter<'s, S> {
     }
 
     /// Adds everything that a worker gathered.
-    pub fn push_all(&mut self, tallies: BTreeMap<Key, Tally>) -> Result<(), LakeError> {
-        tallies.into_iter().try_for_each(|(key, tally)| self.push(key, StateEntry::Tally(tally)))
+    pub fn push_all(&mut self, states: BTreeMap<Key, State>) -> Result<(), LakeError> {
+        states.into_iter().try_for_each(|(key, state)| self.push(key, state.into()))
     }
 
     fn close(&mut self) -> Result<(), LakeError> {

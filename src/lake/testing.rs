@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::state::state_folder;
 use super::*;
-use crate::detect::{Finding, Key, Tally, Window, detector};
+use crate::detect::{Alert, AlertStatus, Finding, Key, Tally, Window, counter};
 use crate::record::{Field, FlowRecord, LogFormat, ParseError, ParseErrorKind};
 
 /// 2026-11-20, 00:00 UTC.
@@ -233,7 +233,7 @@ impl TestLake {
 
     /// Stages one revision of an alert.
     pub(super) fn alert(&self, unit: &mut Unit, port: &str, revision: i32) {
-        let outage = detector("outage").unwrap();
+        let outage = counter("outage").unwrap();
         let key = Key {
             window: Window(Some(DAY)),
             detector: outage.name().to_owned(),
@@ -246,10 +246,10 @@ impl TestLake {
             server_port: port.parse().ok(),
             protocol: Some(6),
         };
-        let finding = Finding::new(outage, &key, &Tally::new(outage.verdict()));
+        let finding = Finding::of_tally(outage, &key, &Tally::new(outage.verdict()));
         let properties = writer_properties(&Origin::default());
         let mut alerts = AlertWriter::new(&self.store, unit.staging.clone(), properties);
-        alerts.push(AlertRow { revision, status: AlertStatus::Updated, finding }).unwrap();
+        alerts.push(Alert { revision, status: AlertStatus::Updated, finding }).unwrap();
         alerts.finish().unwrap().into_iter().for_each(|staged| unit.add(staged));
     }
 

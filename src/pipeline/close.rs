@@ -4,13 +4,13 @@
 //! old ones too: so an alert always tells of all input, whatever was replayed when, and a revision is written only
 //! where the content changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::summary::Alerts;
-use crate::detect::{Finding, Key, Tally, detector};
+use crate::detect::{Alert, AlertStatus, Key, State, alert_key, findings, withdrawn};
 use crate::lake::{
-    AlertRow, AlertStatus, AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin,
-    StateEntry, StateReader, StateWriter, Store, Unit, writer_properties,
+    AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin, StateEntry,
+    StateReader, StateWriter, Store, Unit, writer_properties,
 };
 
 /// Closes the windows that changed since the last closing; what alerts are new or changed.
@@ -33,10 +33,11 @@ pub(super) async fn close_windows<S: Store>(
         let scratch = format!("{}/merge", unit.staging);
         let mut keys = StateReader::open(store, files.map(str::to_owned).collect(), &scratch)?;
         while let Some((key, entries)) = keys.next_key()? {
-            let Some(row) = revise(&key, &gather(entries)) else { continue };
-            state.push(key, StateEntry::emitted(&row))?;
-            found.add(&row);
-            alerts.push(row)?;
+            for row in revise(&key, &gather(&key, entries)) {
+                state.push(key.clone(), StateEntry::Emitted(Emitted::of(&key, &row)))?;
+                found.add(&row);
+                alerts.push(row)?;
+            }
         }
     }
     for staged in alerts.finish()?.into_iter().chain(state.finish()?) {
@@ -72,23 +73,26 @@ fn changed_days<S: Store>(chain: &Chain<'_, S>) -> BTreeSet<String> {
 /// All that is known of a key.
 pub(super) struct Gathered {
     /// The sum of what was gathered; `None`: nothing is left of it.
-    pub(super) tally: Option<Tally>,
-    /// The last revision of its alert.
-    pub(super) last: Option<Emitted>,
+    pub(super) state: Option<State>,
+    /// The last revision of each of its alerts.
+    pub(super) emitted: BTreeMap<Key, Emitted>,
 }
 
 /// Puts the entries of a key together.
-pub(super) fn gather(entries: Vec<StateEntry>) -> Gathered {
-    let mut gathered = Gathered { tally: None, last: None };
+pub(super) fn gather(key: &Key, entries: Vec<StateEntry>) -> Gathered {
+    let mut gathered = Gathered { state: None, emitted: BTreeMap::new() };
+    let mut add = |more: State| match &mut gathered.state {
+        Some(state) => state.merge(more),
+        None => gathered.state = Some(more),
+    };
     for entry in entries {
         match entry {
-            StateEntry::Tally(more) => match &mut gathered.tally {
-                Some(tally) => tally.merge(more),
-                None => gathered.tally = Some(more),
-            },
+            StateEntry::Tally(tally) => add(State::Tally(tally)),
+            StateEntry::Probes(probes) => add(State::Probes(probes)),
             StateEntry::Emitted(emitted) => {
-                if gathered.last.as_ref().is_none_or(|last| last.revision < emitted.revision) {
-                    gathered.last = Some(emitted);
+                let (alert, _) = emitted.alert(key);
+                if gathered.emitted.get(alert).is_none_or(|last| last.revision < emitted.revision) {
+                    gathered.emitted.insert(alert.clone(), emitted);
                 }
             }
         }
@@ -96,21 +100,26 @@ pub(super) fn gather(entries: Vec<StateEntry>) -> Gathered {
     gathered
 }
 
-/// The revision that is called for, if one is.
-pub(super) fn revise(key: &Key, gathered: &Gathered) -> Option<AlertRow> {
-    let detector = detector(&key.detector)?;
-    let nothing = || Tally::new(detector.verdict());
-    let gone = gathered.tally.is_none();
-    let finding = match &gathered.tally {
-        Some(tally) => Finding::new(detector, key, tally),
-        None => Finding::new(detector, key, &nothing()),
-    };
-    let (revision, status) = match &gathered.last {
-        None if gone => return None,
-        None => (0, AlertStatus::New),
-        Some(last) if gone && last.withdrawn => return None,
-        Some(last) if !gone && last.digest == finding.digest() => return None,
-        Some(last) => (last.revision + 1, if gone { AlertStatus::Closed } else { AlertStatus::Updated }),
-    };
-    Some(AlertRow { revision, status, finding })
+/// The revisions that are called for: of alerts that are new or changed, and of those that are no longer found.
+pub(super) fn revise(key: &Key, gathered: &Gathered) -> Vec<Alert> {
+    let mut rows = Vec::new();
+    let mut found = BTreeSet::new();
+    for finding in findings(key, gathered.state.as_ref()) {
+        let alert = alert_key(key, &finding);
+        match gathered.emitted.get(&alert) {
+            None => rows.push(Alert { revision: 0, status: AlertStatus::New, finding }),
+            Some(last) if last.digest == finding.digest() => {}
+            Some(last) => {
+                rows.push(Alert { revision: last.revision + 1, status: AlertStatus::Updated, finding });
+            }
+        }
+        found.insert(alert);
+    }
+    for (alert, last) in gathered.emitted.iter().filter(|(alert, last)| !last.withdrawn && !found.contains(*alert)) {
+        let (_, end) = last.alert(key);
+        if let Some(finding) = withdrawn(alert, end) {
+            rows.push(Alert { revision: last.revision + 1, status: AlertStatus::Closed, finding });
+        }
+    }
+    rows
 }

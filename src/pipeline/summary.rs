@@ -1,10 +1,11 @@
 //! What a run came to, for its caller to show.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::boundary::Severity;
-use crate::lake::{AlertRow, AlertStatus};
+use crate::detect::{Alert, AlertStatus};
 
 /// An alert in one line.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -12,7 +13,7 @@ pub struct AlertLine {
     /// Its id.
     pub alert_id: String,
     /// What found it.
-    pub detector: &'static str,
+    pub detector: Cow<'static, str>,
     /// How bad it is.
     #[serde(serialize_with = "as_text")]
     pub severity: Severity,
@@ -37,10 +38,10 @@ impl AlertLine {
         key(self).cmp(&key(other)).then_with(|| self.alert_id.cmp(&other.alert_id))
     }
 
-    fn of(row: &AlertRow) -> Self {
+    fn of(row: &Alert) -> Self {
         Self {
             alert_id: row.finding.alert_id.clone(),
-            detector: row.finding.detector,
+            detector: row.finding.detector.clone(),
             severity: row.finding.severity,
             status: row.status.as_str(),
             flows: row.finding.flows,
@@ -65,7 +66,7 @@ pub struct Alerts {
 const KEPT: usize = 1000;
 
 impl Alerts {
-    pub(super) fn add(&mut self, row: &AlertRow) {
+    pub(super) fn add(&mut self, row: &Alert) {
         if row.status == AlertStatus::Closed {
             self.withdrawn += 1;
             return;

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::boundary::parse_map;
+use crate::boundary::{Reason, RejectedAt, ZoneId, parse_map};
 use crate::parse::parse_line;
 use crate::record::{Field, FlowRecord, LogFormat};
 
@@ -108,7 +108,16 @@ fn check(map: &BoundaryMap, options: &GenerateOptions) -> (GenerateSummary, usiz
                 *planted.entry(label.scenario.clone()).or_insert(0) += 1;
                 let alerts = match judgement.verdict {
                     Verdict::Breach => "breach",
-                    Verdict::Outage => "outage",
+                    Verdict::Attempt => "attempt",
+                    Verdict::Outage => match judgement.reason {
+                        Reason::Rejected { at: RejectedAt::ReturnPath, .. } => "return-path",
+                        Reason::Rejected { at: RejectedAt::Destination, .. }
+                            if judgement.zones.unwrap().0 != ZoneId::INTERNET =>
+                        {
+                            "one-sided"
+                        }
+                        _ => "outage",
+                    },
                     Verdict::Gap => "log-gap",
                     Verdict::Blocked if boundary.is_protected(judgement.zones.unwrap().1) => "blocked",
                     Verdict::Unmapped if judgement.zones.is_none() => "unmapped",

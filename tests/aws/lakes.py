@@ -44,14 +44,17 @@ TABLES = {
 
 def differences(one, other, revisions=True):
     """Rows of `flows` and `alerts` that are in one lake and not in the other, as many times as they are; without
-    revisions, of alerts as they came to be in the end."""
+    revisions, of alerts as they came to be in the end, and not of those that were withdrawn."""
     found = {}
     with duckdb.connect() as db:
         for table, select in TABLES.items():
             last = ""
             if table == "alerts" and not revisions:
                 select = select.replace("REPLACE", "EXCLUDE (revision, status) REPLACE")
-                last = "QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY revision DESC) = 1"
+                last = (
+                    "QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY revision DESC) = 1 "
+                    "AND first_value(flows) OVER (PARTITION BY alert_id ORDER BY revision DESC) > 0"
+                )
             a, b = (
                 f"{select} FROM read_parquet('{lake}/{table}/**/*.parquet', hive_partitioning = true) {last}"
                 for lake in (one, other)

@@ -70,3 +70,17 @@ def test_a_compaction_keeps_every_row(program, s3, lake, tmp_path):
     assert check(program, s3)["findings"] == []
     out, _ = program.run(*arguments, url=s3.url)
     assert json.loads(out)["merged"] == []
+
+
+def test_its_alerts_are_shown(program, s3, lake, tmp_path):
+    """As those of a copy in a folder are."""
+
+    def alerts(place, *more):
+        out, _ = program.run("alerts", "--lake", place, "--format", "json", *more, url=s3.url)
+        return [json.loads(line) for line in out.splitlines()]
+
+    copy = s3.download(LAKE, tmp_path / "copy")
+    found = alerts(LAKE)
+    assert found and found == alerts(copy)
+    assert alerts(LAKE, "--severity", "critical") == [alert for alert in found if alert["severity"] == "critical"]
+    assert alerts(LAKE, "--id", found[0]["alert_id"][:12]) == found[:1]

@@ -1,4 +1,4 @@
-"""The alerts of the detectors that need only verdicts, computed a second time from judged records.
+"""The alerts, computed a second time from judged records: here those of the detectors that need only verdicts.
 
 One alert per key and tumbling hour of event time (`end`, else `start`). A row is a dict with the columns of `flows`
 and what `lakes.Lake` adds to it: `src`, `dst`, and the oracle's `client_port`, `from_client`, `protected`.
@@ -7,6 +7,7 @@ and what `lakes.Lake` adds to it: `src`, `dst`, and the oracle's `client_port`, 
 from datetime import timedelta
 
 import oracle
+import scans_oracle
 
 HOUR = timedelta(hours=1)
 CONFIDENCES = ["weak", "strong", "certain"]
@@ -14,15 +15,20 @@ CONFIDENCES = ["weak", "strong", "certain"]
 #: The columns that are compared with the lake's.
 COLUMNS = (
     "detector severity confidence first_seen last_seen window_start window_end client_zone server_zone client_addr "
-    "server_addr server_port protocol verdict rule reason flows conversations packets bytes"
+    "server_addr server_port protocol verdict rule flows conversations packets bytes distinct_ports distinct_servers"
 ).split()
 
 
 def detector_of(row):
     """The detector that counts this record, if one does."""
     verdict = row["verdict"]
-    if verdict in ("breach", "outage"):
+    if verdict in ("breach", "attempt"):
         return verdict
+    if verdict == "outage":
+        where = row["reason"].split("/")[0]
+        if where == "return-path":
+            return "return-path"
+        return "one-sided" if where == "rejected-at-destination" and row["client_zone"] != "internet" else "outage"
     if verdict == "blocked" and row["protected"]:
         return "blocked"
     if verdict == "unmapped" and row["reason"] == "vpc-not-in-map":
@@ -64,13 +70,13 @@ def alerts(rows):
         detector = detector_of(row)
         if detector is None:
             continue
-        event_time = row["end"] or row["start"]
         placed = row["client_addr"] is not None
         by_client = detector != "blocked"
+        by_cause = detector != "attempt"
         key = {
             "detector": detector,
-            "rule": row["rule"],
-            "cause": row["rule"] or row["reason"],
+            "rule": row["rule"] if by_cause else None,
+            "cause": (row["rule"] or row["reason"]) if by_cause else None,
             # where VPCs overlap, one address stands in two zones: an alert never mixes two networks
             "client_zone": row["client_zone"] if placed and by_client else None,
             "server_zone": row["server_zone"] if placed else None,
@@ -78,19 +84,54 @@ def alerts(rows):
             "server_addr": row["server_addr"],
             "server_port": row["server_port"],
             "protocol": row["protocol"] if placed else None,
-            "window_start": event_time and event_time.replace(minute=0, second=0, microsecond=0),
+            "window_start": hour(row),
         }
         groups.setdefault(tuple(key.items()), []).append(row)
-    return [alert(dict(key), group) for key, group in groups.items()]
+    became = what_became_of_attempts(rows)
+    return [alert(dict(key), group, became) for key, group in groups.items()] + scans_oracle.alerts(rows)
 
 
-def alert(key, rows):
+def hour(row):
+    event_time = row["end"] or row["start"]
+    return event_time and event_time.replace(minute=0, second=0, microsecond=0)
+
+
+def path(row):
+    names = "client_zone server_zone client_addr server_addr server_port protocol".split()
+    return (hour(row), *(row[name] for name in names))
+
+
+def what_became_of_attempts(rows):
+    """By path and hour, whether something was let in (True), or refused where it arrived (False); of clients that are not
+    in the internet."""
+    became = {}
+    for row in rows:
+        arrived, reply = row["side"] == "destination", row["orientation"] == "reply"
+        if row["client_zone"] == "internet":
+            continue
+        if row["verdict"] == "breach" and (reply or arrived):
+            became.setdefault(path(row), set()).add(True)
+        if row["verdict"] == "blocked" and arrived and not reply:
+            became.setdefault(path(row), set()).add(False)
+    return became
+
+
+def severity(key, rows, became):
+    worst = max(oracle.SEVERITIES.index(row["severity"]) for row in rows)
+    if key["detector"] == "attempt":
+        outcomes = became.get(path(rows[0]), set())
+        if outcomes == {False}:
+            worst = min(worst, oracle.SEVERITIES.index("low"))
+    return oracle.SEVERITIES[worst]
+
+
+def alert(key, rows, became):
     confidences = [row["confidence"] for row in rows if row["confidence"]]
     legs = [conversation(row) for row in rows]
     return {
         **{name: value for name, value in key.items() if name != "cause"},
         "window_end": key["window_start"] and key["window_start"] + HOUR,
-        "severity": max((row["severity"] for row in rows), key=oracle.SEVERITIES.index),
+        "severity": severity(key, rows, became),
         "confidence": max(confidences, key=CONFIDENCES.index, default=None),
         "first_seen": min((row["start"] for row in rows if row["start"]), default=None),
         "last_seen": max((row["end"] or row["start"] for row in rows if row["end"] or row["start"]), default=None),
@@ -107,5 +148,8 @@ def alert(key, rows):
             if key["server_addr"] is not None
             else {"conversations": None, "packets": None, "bytes": None}
         ),
+        "distinct_ports": None if key["server_port"] is None else 1,
+        "distinct_servers": None if key["server_addr"] is None else 1,
         "records": {(row["source"], row["line"]) for row in rows},
+        "evidence": min(10, len(rows)),
     }

@@ -40,8 +40,8 @@ COLUMNS = (
 ).split()
 
 #: What the lake does not hold, and the tests need: the client's port, whether the record's source is the client, and
-#: whether the server stands in a protected zone.
-BESIDE = ("client_port", "from_client", "protected")
+#: whether the server, or the client, stands in a protected zone.
+BESIDE = ("client_port", "from_client", "protected", "client_protected")
 
 #: What stands in the place of a rule at an end that has no security group.
 UNMANAGED = "unmanaged"
@@ -541,6 +541,7 @@ def judge(boundary, record):
         client_port=record.get("srcport" if source_is_client else "dstport"),
         from_client=source_is_client,
         protected=boundary.protected(policy.server_set),
+        client_protected=boundary.protected(policy.client_set),
     )
 
 

@@ -81,8 +81,11 @@ def test_every_alert(lake):
     def comparable(alerts):
         return Counter(repr({name: alert[name] for name in alerts_oracle.COLUMNS}) for alert in alerts)
 
-    found = comparable(lakes.dicts(lake.connect().execute("FROM alerts")))
-    expected = comparable(lake.alerts)
+    found = lakes.dicts(lake.connect().execute("FROM alerts"))
+    # of those that count, the reason is that of their rows; of the others it says what was seen, and the threshold
+    reasons = Counter(alert["reason"] for alert in found if not alert["detector"].startswith("scan."))
+    assert reasons == Counter(alert["reason"] for alert in lake.alerts if "reason" in alert)
+    found, expected = comparable(found), comparable(lake.alerts)
     missing, unexpected = list(expected - found), list(found - expected)
     assert not missing and not unexpected, "\n".join(
         [f"{len(missing)} alerts are missing", *missing[:5], f"{len(unexpected)} are unexpected", *unexpected[:5]]
@@ -96,6 +99,9 @@ def test_the_query_of_an_alert_returns_its_rows(lake):
     for flows, query in connection.execute("SELECT flows, query FROM alerts").fetchall():
         rows = lakes.dicts(connection.execute(query))
         assert len(rows) == flows, query
+        if not rows:
+            # withdrawn: what was known later made another alert of it
+            continue
         assert rows[0].keys() >= set(FLOW_COLUMNS), query
         found[tuple(sorted((row["source"], row["line"]) for row in rows))] += 1
     assert found == expected
@@ -112,8 +118,10 @@ def test_alert_ids(lake):
 
 def test_evidence_is_what_the_log_says(lake):
     rows = {(row["source"], row["line"]): row for row in lake.rows}
-    for alert in lakes.dicts(lake.connect().execute("SELECT flows, evidence FROM alerts")):
-        assert len(alert["evidence"]) == min(alert["flows"], 10)
+    found = lakes.dicts(lake.connect().execute("SELECT detector, flows, evidence FROM alerts"))
+    shown = Counter((alert["detector"], alert["flows"], len(alert["evidence"])) for alert in found)
+    assert shown == Counter((alert["detector"], alert["flows"], alert["evidence"]) for alert in lake.alerts)
+    for alert in found:
         for item in alert["evidence"]:
             assert item == {name: rows[item["source"], item["line"]][name] for name in item}
 
@@ -277,10 +285,11 @@ def test_a_log_that_comes_in_two_parts_gives_the_same_lake(lake, flowbound, tmp_
     test_nothing_is_lost(parts)
     test_the_query_of_an_alert_returns_its_rows(parts)
     test_alert_ids(parts)
-    ids = "SELECT alert_id, flows, severity, first_seen, last_seen, bytes FROM alerts ORDER BY ALL"
+    ids = "SELECT alert_id, flows, severity, first_seen, last_seen, bytes FROM alerts WHERE flows > 0 ORDER BY ALL"
     assert parts.connect().execute(ids).fetchall() == lake.connect().execute(ids).fetchall()
 
 
 def test_windows_are_hours(lake):
-    for start, end in lake.connect().execute("SELECT window_start, window_end FROM alerts").fetchall():
+    windows = "SELECT window_start, window_end FROM alerts WHERE NOT starts_with(detector, 'scan.')"
+    for start, end in lake.connect().execute(windows).fetchall():
         assert start is None or (end - start == timedelta(hours=1) and (start.minute, start.second) == (0, 0))

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A folder with a small log and a small map, and the program run in it.
-struct Case {
+pub(crate) struct Case {
     folder: TempDir,
 }
 
@@ -42,7 +42,7 @@ service = ["postgresql"]
 "#;
 
 impl Case {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("logs")).unwrap();
         fs::write(folder.path().join("logs/a.log"), LOG).unwrap();
@@ -50,11 +50,11 @@ impl Case {
         Self { folder }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn command(&self, arguments: &str) -> Command {
+    pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flowbound"));
         command.args(arguments.split_whitespace()).current_dir(self.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FLOWBOUND_")) {
@@ -65,7 +65,7 @@ impl Case {
         command
     }
 
-    fn run(&self, arguments: &str) -> Output {
+    pub(crate) fn run(&self, arguments: &str) -> Output {
         self.command(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
@@ -82,7 +82,7 @@ impl Case {
     }
 
     /// Exit code, then what was printed, without what differs from run to run.
-    fn shown(&self, output: &Output) -> String {
+    pub(crate) fn shown(&self, output: &Output) -> String {
         let text = |bytes: &[u8]| {
             let real = self.path().canonicalize().unwrap();
             String::from_utf8_lossy(bytes)
@@ -98,7 +98,7 @@ impl Case {
     }
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
@@ -110,6 +110,7 @@ fn help_of_every_command() {
         "",
         "replay",
         "explain",
+        "alerts",
         "map",
         "map check",
         "map show",
@@ -157,6 +158,16 @@ fn mistakes_are_told() {
         "replay logs --out lake --overwrite --new-map",
         "replay logs --out lake --config config.toml",
         "explain --map nowhere.toml",
+        "alerts",
+        "alerts --lake nowhere",
+        "alerts --lake logs",
+        "alerts --lake logs --detector breech",
+        "alerts --lake logs --severity severe",
+        "alerts --lake logs --addr 10.0.0",
+        "alerts --lake logs --id xyz",
+        "alerts --lake logs --id 3f --follow",
+        "alerts --lake logs --since 2026-11-22 --until 2026-11-21",
+        "alerts --lake logs --format asff --aws-account 123456789012",
         "map check",
         "map check --explain L99",
         "map check map.toml --lake nowhere",

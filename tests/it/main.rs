@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up should stop")]
 
 mod acceptance;
+mod alerts;
 mod cli;
 mod lake;
 mod logs;

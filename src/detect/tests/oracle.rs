@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::boundary::{Boundary, Judgement, Verdict};
+use crate::detect::scan::{contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Traffic};
-use crate::detect::{Evidence, Key, Tally, Window};
+use crate::detect::{Evidence, Key, Outcome, Probes, Rows, State, Tally, Target, Targets, Window};
 use crate::record::{Field, FlowRecord};
 
 /// A record, its source and its line.
@@ -35,7 +36,12 @@ fn one(
     let protects = || judgement.zones.zip(boundary).is_some_and(|((_, server), map)| map.is_protected(server));
     let (detector, by_client) = match judgement.verdict {
         Verdict::Breach => ("breach", true),
-        Verdict::Outage => ("outage", true),
+        Verdict::Attempt => ("attempt", true),
+        Verdict::Outage => match word("reason").unwrap_or_default().trim_end_matches("/nacl") {
+            "return-path" => ("return-path", true),
+            "rejected-at-destination" if word("client_zone").as_deref() != Some("internet") => ("one-sided", true),
+            _ => ("outage", true),
+        },
         Verdict::Blocked if judgement.path.is_some() && protects() => ("blocked", false),
         Verdict::Unmapped if word("reason").as_deref() == Some("vpc-not-in-map") => ("unmapped", true),
         Verdict::Gap => ("log-gap", true),
@@ -49,8 +55,8 @@ fn one(
     let mut key = Key {
         window: Window::of(end.or(start)),
         detector: detector.to_owned(),
-        rule: word("rule"),
-        reason: word("reason").filter(|_| word("rule").is_none()),
+        rule: word("rule").filter(|_| detector != "attempt"),
+        reason: word("reason").filter(|_| word("rule").is_none() && detector != "attempt"),
         client_zone: None,
         server_zone: None,
         client_addr: None,
@@ -76,18 +82,7 @@ fn one(
         let traffic = Traffic { packets: number(Field::Packets), bytes: number(Field::Bytes) };
         legs.insert(leg, BTreeMap::from([(text(Field::InterfaceId).unwrap_or_default(), traffic)]));
     }
-    let evidence = Evidence {
-        start,
-        source: Some(source.to_owned()),
-        line,
-        srcaddr: text(Field::Srcaddr),
-        srcport: record.srcport(),
-        dstaddr: text(Field::Dstaddr),
-        dstport: record.dstport(),
-        protocol: record.protocol(),
-        action: text(Field::Action),
-        verdict: word("verdict"),
-    };
+    let evidence = evidence((record, source, line), judgement);
     let mut tally = Tally::new(judgement.verdict);
     tally.raise(judgement.severity, judgement.path.map(|path| path.confidence));
     tally.flows = 1;
@@ -99,48 +94,150 @@ fn one(
     Some((key, tally))
 }
 
+fn evidence((record, source, line): Row<'_, '_>, judgement: &Judgement) -> Evidence {
+    let text = |field| record.text(field).map(str::to_owned);
+    Evidence {
+        start: record.millis(Field::Start),
+        source: Some(source.to_owned()),
+        line,
+        srcaddr: text(Field::Srcaddr),
+        srcport: record.srcport(),
+        dstaddr: text(Field::Dstaddr),
+        dstport: record.dstport(),
+        protocol: record.protocol(),
+        action: text(Field::Action),
+        verdict: Some(judgement.verdict.as_str().to_owned()),
+    }
+}
+
+/// What a record tells of attempts that others recorded.
+fn outcome(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option<(Key, Tally)> {
+    let words = boundary.verdict_json(judgement);
+    let word = |column: &str| words.get(column).and_then(Value::as_str).unwrap_or_default();
+    let outcome = match (word("verdict"), word("side"), word("orientation")) {
+        ("breach", _, "reply") | ("breach", "destination", _) => Outcome::LetIn,
+        ("blocked", "destination", orientation) if orientation != "reply" => Outcome::Refused,
+        _ => return None,
+    };
+    if word("client_zone") == "internet" {
+        return None;
+    }
+    let (key, _) = one(row, Some(boundary), &Judgement { verdict: Verdict::Attempt, ..*judgement })?;
+    let mut tally = Tally::new(Verdict::Attempt);
+    tally.outcomes.insert(outcome);
+    Some((key, tally))
+}
+
+/// What a record is to the detectors of scans: a probe of its source, or a contact of its client.
+fn probe(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option<(Key, Probes)> {
+    let words = boundary.verdict_json(judgement);
+    let word = |column: &str| words.get(column).and_then(Value::as_str).unwrap_or_default();
+    let (record, ..) = row;
+    let first_of = |one, other| record.text(one).or_else(|| record.text(other));
+    let (source, destination) =
+        (first_of(Field::PktSrcaddr, Field::Srcaddr)?, first_of(Field::PktDstaddr, Field::Dstaddr)?);
+    let (protocol, srcport, dstport) = (record.protocol()?, record.srcport()?, record.dstport()?);
+    let path = judgement.path.filter(|_| [6, 17].contains(&protocol))?;
+    let (day, pane) = pane(record.millis(Field::End).or(record.millis(Field::Start))?);
+    if judgement.verdict == Verdict::Expected {
+        let (client, server, port) =
+            if path.client_is_source { (source, destination, dstport) } else { (destination, source, srcport) };
+        if word("client_zone") == "internet" {
+            return None;
+        }
+        let mut probes = Probes::new(false);
+        probes.contact(contact_hash(server.parse().unwrap(), port, protocol));
+        return Some((state_key(day, word("client_zone"), client), probes));
+    }
+    let is_probe = ["blocked", "attempt", "breach"].contains(&judgement.verdict.as_str());
+    if !is_probe || word("orientation") == "reply" && word("confidence") != "weak" {
+        return None;
+    }
+    let zones = (word("client_zone"), word("server_zone"));
+    let (from, to) = if word("orientation") == "reply" { (zones.1, zones.0) } else { zones };
+    let (client, server) = judgement.zones?;
+    let guarded = boundary.is_protected(if word("orientation") == "reply" { client } else { server });
+    let mut probes = Probes::new(from == "internet");
+    let target = Target { server: destination.to_owned(), zone: to.to_owned(), port: dstport, protocol };
+    let rows = Rows {
+        flows: 1,
+        verdicts: BTreeSet::from([judgement.verdict.as_str().to_owned()]),
+        confidence: Some(path.confidence.as_str().to_owned()),
+        first_seen: record.millis(Field::Start),
+        last_seen: record.millis(Field::End).or(record.millis(Field::Start)),
+        evidence: vec![evidence(row, judgement)],
+    };
+    probes.add(target, guarded, pane, rows);
+    Some((state_key(day, from, source), probes))
+}
+
 /// What the detectors should gather of these records.
-pub(super) fn tallies<'r, 'a: 'r>(
+pub(super) fn states<'r, 'a: 'r>(
     boundary: Option<&Boundary>,
     rows: impl IntoIterator<Item = Row<'r, 'a>>,
-) -> BTreeMap<Key, Tally> {
-    let mut tallies: BTreeMap<Key, Tally> = BTreeMap::new();
+) -> BTreeMap<Key, State> {
+    let mut states: BTreeMap<Key, State> = BTreeMap::new();
     for row in rows {
         let judgement = match boundary {
             Some(boundary) => Some(boundary.judge(row.0)),
             None => Judgement::of_status(row.0),
         };
-        let Some((key, tally)) = judgement.and_then(|judgement| one(row, boundary, &judgement)) else { continue };
-        match tallies.get_mut(&key) {
-            Some(have) => have.merge(tally),
-            None => drop(tallies.insert(key, tally)),
+        let Some(judgement) = judgement else { continue };
+        let tally = one(row, boundary, &judgement).map(|(key, tally)| (key, State::Tally(tally)));
+        let probes = boundary.and_then(|boundary| probe(row, boundary, &judgement));
+        let outcome = boundary.and_then(|boundary| outcome(row, boundary, &judgement));
+        let tallies = tally.into_iter().chain(outcome.map(|(key, tally)| (key, State::Tally(tally))));
+        for (key, state) in tallies.chain(probes.map(|(key, probes)| (key, State::Probes(probes)))) {
+            match states.get_mut(&key) {
+                Some(have) => have.merge(state),
+                None => drop(states.insert(key, state)),
+            }
         }
     }
-    tallies
+    states
 }
 
 /// Bytes of the tallies, counted piece by piece: structs, texts, and the nodes of maps and sets (eleven entries each,
 /// half full at least).
-pub(super) fn held(tallies: &BTreeMap<Key, Tally>) -> usize {
+pub(super) fn held(states: &BTreeMap<Key, State>) -> usize {
     // the allocator's own and rounding
     const EACH: usize = 16;
     let text = |text: &str| if text.is_empty() { 0 } else { text.len() + EACH };
     let maybe = |value: &Option<String>| value.as_deref().map_or(0, text);
+    let row = |row: &Evidence| -> usize {
+        [&row.source, &row.srcaddr, &row.dstaddr, &row.action, &row.verdict].map(maybe).iter().sum()
+    };
     let nodes = |entries: usize, size: usize| entries.div_ceil(9) * (11 * size + EACH);
-    let mut bytes = nodes(tallies.len(), size_of::<(Key, Tally)>());
-    for (key, tally) in tallies {
+    let mut bytes = nodes(states.len(), size_of::<(Key, State)>());
+    for (key, state) in states {
         bytes += [&key.rule, &key.reason, &key.client_zone, &key.server_zone, &key.client_addr, &key.server_addr]
             .into_iter()
             .map(maybe)
             .sum::<usize>()
             + text(&key.detector);
+        let tally = match state {
+            State::Tally(tally) => tally,
+            State::Probes(probes) => {
+                bytes += nodes(probes.contacts.len(), size_of::<u64>());
+                let Targets::Each(targets) = &probes.targets else { continue };
+                bytes += nodes(targets.len(), size_of::<(Target, crate::detect::Probe)>());
+                for (target, probe) in targets {
+                    bytes +=
+                        text(&target.server) + text(&target.zone) + nodes(probe.panes.len(), size_of::<(u8, Rows)>());
+                    for rows in probe.panes.values() {
+                        bytes += rows.verdicts.iter().map(|verdict| text(verdict)).sum::<usize>();
+                        bytes += nodes(rows.verdicts.len(), size_of::<String>()) + maybe(&rows.confidence);
+                        bytes += rows.evidence.len() * size_of::<Evidence>();
+                        bytes += rows.evidence.iter().map(row).sum::<usize>();
+                    }
+                }
+                continue;
+            }
+        };
         bytes += nodes(tally.reasons.len(), size_of::<String>());
         bytes += tally.reasons.iter().map(|reason| text(reason)).sum::<usize>();
         bytes += nodes(tally.evidence.len(), size_of::<Evidence>());
-        for row in &tally.evidence {
-            bytes +=
-                [&row.source, &row.srcaddr, &row.dstaddr, &row.action, &row.verdict].map(maybe).iter().sum::<usize>();
-        }
+        bytes += tally.evidence.iter().map(row).sum::<usize>();
         bytes += nodes(tally.legs.len(), size_of::<(Leg, BTreeMap<String, Traffic>)>());
         for (leg, copies) in &tally.legs {
             bytes += maybe(&leg.client) + maybe(&leg.server);

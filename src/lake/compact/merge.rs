@@ -2,20 +2,17 @@
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::super::commit::FileEntry;
 use super::super::error::{LakeError, io_error, parquet_error};
 use super::super::flow_file::{Conserved, FlowFile};
 use super::super::flow_writer::FileLimits;
 use super::super::parquet_file::{Origin, ParquetFile, Staged, writer_properties};
-use super::super::schema::{SCHEMA_VERSION, alerts_schema, flows_schema};
+use super::super::schema::{alerts_schema, flows_schema};
 use super::super::store::{StagedFile, Store};
+use super::super::table_file;
 use super::plan::Group;
 use crate::record::Field;
-
-/// Rows read at a time.
-const BATCH_ROWS: usize = 1 << 13;
 
 /// Stages the merged files of a group; what is in them, as a commit says it.
 pub(super) fn merge<S: Store>(
@@ -111,25 +108,10 @@ fn each_batch<S: Store>(
     schema: &SchemaRef,
     show: &mut dyn FnMut(&RecordBatch) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
-    let damaged = |detail: String| LakeError::Damaged { path: entry.path.clone(), detail };
-    let file = store.open_file(&entry.path).map_err(io_error("read", &entry.path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(error.to_string()))?;
-    let pairs = builder.metadata().file_metadata().key_value_metadata();
-    let version = pairs.into_iter().flatten().find(|pair| pair.key == "flowbound.schema_version");
-    if version.and_then(|pair| pair.value.as_deref()) != Some(SCHEMA_VERSION)
-        || builder.schema().fields() != schema.fields()
-    {
-        return Err(damaged("its columns are not those that this version writes".to_owned()));
-    }
-    let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(error.to_string()))?;
-    let mut rows = 0;
-    for batch in reader {
-        let batch = batch.map_err(|error| damaged(error.to_string()))?;
-        rows += batch.num_rows() as u64;
-        show(&batch)?;
-    }
+    let rows = table_file::each_batch(store, &entry.path, schema, show)?;
     if rows != entry.rows {
-        return Err(damaged(format!("it has {rows} rows, and its commit says {}", entry.rows)));
+        let detail = format!("it has {rows} rows, and its commit says {}", entry.rows);
+        return Err(LakeError::Damaged { path: entry.path.clone(), detail });
     }
     Ok(())
 }

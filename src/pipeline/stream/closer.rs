@@ -10,9 +10,10 @@ use std::io::ErrorKind;
 
 use super::Context;
 use super::shard::chain_name;
+use crate::detect::detector_names;
 use crate::lake::{
-    AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, FileEntry, LakeError, Origin, STAGING, StateEntry,
-    StateReader, StateWriter, Store, Unit, in_place, io_error, side_by_side, writer_properties,
+    AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, Emitted, FileEntry, LakeError, Origin, STAGING,
+    StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, side_by_side, writer_properties,
 };
 use crate::pipeline::close::{folder, gather, revise, state_files};
 use crate::source::kinesis::Streams;
@@ -165,15 +166,16 @@ async fn round<S: Store, K: Streams>(
             commit.removes.extend(files);
             let of_day = |error| Broken { day: Some(day.clone()), error };
             while let Some((key, entries)) = keys.next_key().map_err(of_day)? {
-                let gathered = gather(entries);
-                let row = revise(&key, &gathered);
-                let emitted = row.as_ref().map(StateEntry::emitted).or(gathered.last.map(StateEntry::Emitted));
-                let entries = gathered.tally.map(StateEntry::Tally).into_iter().chain(emitted);
-                entries.into_iter().try_for_each(|entry| state.push(key.clone(), entry))?;
-                if let Some(row) = row {
-                    told.push(row.finding.detector);
+                let mut gathered = gather(&key, entries);
+                for row in revise(&key, &gathered) {
+                    let emitted = Emitted::of(&key, &row);
+                    gathered.emitted.insert(emitted.alert(&key).0.clone(), emitted);
+                    told.extend(detector_names().find(|name| *name == row.finding.detector));
                     alerts.push(row)?;
                 }
+                let emitted = gathered.emitted.into_values().map(StateEntry::Emitted);
+                let mut entries = gathered.state.map(StateEntry::from).into_iter().chain(emitted);
+                entries.try_for_each(|entry| state.push(key.clone(), entry))?;
             }
         }
         let staged: Vec<_> = alerts.finish()?.into_iter().chain(state.finish()?).collect();

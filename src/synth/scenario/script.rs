@@ -262,6 +262,9 @@ impl<'n> Script<'n> {
         let Some((interface, flow)) = talk.flow(&self.network.hosts, leg, load) else { return };
         let detector = match verdict {
             Verdict::Breach => "breach",
+            Verdict::Attempt => "attempt",
+            Verdict::Outage if !Leg::REQUEST.contains(&leg) => "return-path",
+            Verdict::Outage if leg == Leg::ServerIn && talk.client.zone != ZoneId::INTERNET => "one-sided",
             Verdict::Outage => "outage",
             Verdict::Blocked if self.is_protected(talk.server.zone) => "blocked",
             _ => "",

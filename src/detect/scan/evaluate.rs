@@ -1,0 +1,307 @@
+//! From a day's probes of one source to its alerts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::probes::{Crowd, PANE, Probe, Probes, Rows, Target, Targets};
+use super::{FAMILY, Thresholds};
+use crate::boundary::{Confidence, Severity, Verdict};
+use crate::detect::detector::{Detector, client, count, server};
+use crate::detect::finding::{Finding, Query};
+use crate::detect::tally::Key;
+use crate::detect::window::Window;
+
+/// Panes of a window: an hour.
+const WINDOW: u8 = 6;
+/// Panes without a window at the threshold after which the next is another alert: an hour.
+const QUIET: u8 = 6;
+/// Alerts of one detector for one source in a day, above which they are one.
+const TOGETHER: usize = 10;
+/// What distinguishes the three.
+struct Kind {
+    name: &'static str,
+}
+
+impl Detector for Kind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+const VERTICAL: Kind = Kind { name: "scan.vertical" };
+const HORIZONTAL: Kind = Kind { name: "scan.horizontal" };
+const SLOW: Kind = Kind { name: "scan.slow" };
+
+/// The three.
+pub(in crate::detect) const KINDS: [&dyn Detector; 3] = [&VERTICAL, &HORIZONTAL, &SLOW];
+
+/// The finding that withdraws a scan's alert.
+pub(in crate::detect) fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
+    let kind = [&VERTICAL, &HORIZONTAL, &SLOW].into_iter().find(|kind| kind.name == alert.detector)?;
+    // none of its rows counts any more
+    let mut query = conditions(alert, end.unwrap_or_default());
+    query.and("false");
+    let query = query.finish();
+    let title = format!("no longer found: {} by {}", kind.name, client(alert));
+    Some(Finding { title, ..Finding::empty(kind, alert, end, query) })
+}
+
+/// A scan: from one pane to another, both with probes, of these targets or of all.
+struct Scan<'p> {
+    kind: &'static Kind,
+    /// First and last pane.
+    panes: (u8, u8),
+    server: Option<(&'p str, &'p str)>,
+    port: Option<(u16, u8)>,
+}
+
+/// The alerts of a source, in the order of their keys.
+pub(in crate::detect) fn findings(key: &Key, probes: &Probes, thresholds: &Thresholds) -> Vec<Finding> {
+    let source = Source { key, probes, thresholds };
+    let mut findings: Vec<Finding> = match &probes.targets {
+        Targets::Crowd(crowd) => source.crowd(crowd).into_iter().collect(),
+        Targets::Each(targets) => {
+            let mut scans = together(source.vertical(targets));
+            scans.extend(together(source.horizontal(targets)));
+            if scans.is_empty() {
+                scans.extend(source.slow(targets));
+            }
+            scans.iter().filter_map(|scan| source.finding(scan, targets)).collect()
+        }
+    };
+    findings.sort_by(|one, other| one.alert_id.cmp(&other.alert_id));
+    findings
+}
+
+/// Too many alerts as one.
+fn together(scans: Vec<Scan<'_>>) -> Vec<Scan<'_>> {
+    let panes = scans.iter().map(|scan| scan.panes).reduce(|(first, last), (from, to)| (first.min(from), last.max(to)));
+    match (scans.first(), panes) {
+        (Some(scan), Some(panes)) if scans.len() > TOGETHER => {
+            vec![Scan { kind: scan.kind, panes, server: None, port: None }]
+        }
+        _ => scans,
+    }
+}
+
+/// Stretches of time in which enough distinct things were seen within an hour; by pane, what was seen in it.
+fn stretches<T: Ord + Copy>(
+    by_pane: &BTreeMap<u8, BTreeSet<T>>,
+    enough: impl Fn(&BTreeSet<T>) -> bool,
+) -> Vec<(u8, u8)> {
+    let mut found: Vec<(u8, u8)> = Vec::new();
+    for first in by_pane.keys() {
+        // a window that begins without a probe may as well begin with the next one
+        let window = by_pane.range(first..&first.saturating_add(WINDOW));
+        let (mut seen, mut last) = (BTreeSet::new(), *first);
+        for (pane, things) in window {
+            seen.extend(things.iter().copied());
+            last = *pane;
+        }
+        if !enough(&seen) {
+            continue;
+        }
+        match found.last_mut() {
+            Some((_, end)) if *first <= end.saturating_add(QUIET) => *end = last.max(*end),
+            _ => found.push((*first, last)),
+        }
+    }
+    found
+}
+
+struct Source<'p> {
+    key: &'p Key,
+    probes: &'p Probes,
+    thresholds: &'p Thresholds,
+}
+
+impl<'p> Source<'p> {
+    fn vertical(&self, targets: &'p BTreeMap<Target, Probe>) -> Vec<Scan<'p>> {
+        let mut servers: BTreeMap<(&str, &str), BTreeMap<u8, BTreeSet<u16>>> = BTreeMap::new();
+        for (target, probe) in targets {
+            let by_pane = servers.entry((&target.server, &target.zone)).or_default();
+            for pane in probe.panes.keys() {
+                by_pane.entry(*pane).or_default().insert(target.port);
+            }
+        }
+        let enough = |ports: &BTreeSet<u16>| ports.len() as u64 >= self.thresholds.vertical;
+        let of_server = |(server, by_pane): (_, BTreeMap<_, _>)| {
+            let stretches = stretches(&by_pane, enough).into_iter();
+            stretches.map(move |panes| Scan { kind: &VERTICAL, panes, server: Some(server), port: None })
+        };
+        servers.into_iter().flat_map(of_server).collect()
+    }
+
+    fn horizontal(&self, targets: &'p BTreeMap<Target, Probe>) -> Vec<Scan<'p>> {
+        type Servers<'p> = BTreeMap<u8, BTreeSet<(&'p str, &'p str, bool)>>;
+        let mut ports: BTreeMap<(u16, u8), Servers<'p>> = BTreeMap::new();
+        for (target, probe) in targets {
+            let by_pane = ports.entry((target.port, target.protocol)).or_default();
+            let server = (&*target.server, &*target.zone, probe.guarded);
+            for pane in probe.panes.keys() {
+                by_pane.entry(*pane).or_default().insert(server);
+            }
+        }
+        let enough = |servers: &BTreeSet<(&str, &str, bool)>| {
+            let guarded = servers.iter().filter(|(.., guarded)| *guarded).count() as u64;
+            servers.len() as u64 >= self.thresholds.horizontal
+                || !self.probes.external && guarded >= self.thresholds.guarded
+        };
+        let of_port = |(port, by_pane): (_, Servers<'p>)| {
+            let stretches = stretches(&by_pane, enough).into_iter();
+            stretches.map(move |panes| Scan { kind: &HORIZONTAL, panes, server: None, port: Some(port) })
+        };
+        ports.into_iter().flat_map(of_port).collect()
+    }
+
+    fn slow(&self, targets: &BTreeMap<Target, Probe>) -> Option<Scan<'p>> {
+        let panes = || targets.values().flat_map(|probe| probe.panes.keys().copied());
+        let panes = (panes().min()?, panes().max()?);
+        self.walks(targets.len() as u64).then_some(Scan { kind: &SLOW, panes, server: None, port: None })
+    }
+
+    /// The random walk at its end: four more probes than contacts make odds of 4 to the fourth power, which is past 99.
+    fn walks(&self, targets: u64) -> bool {
+        targets >= self.thresholds.slow && targets >= self.probes.contacts.len() as u64 + 4
+    }
+
+    fn finding(&self, scan: &Scan<'_>, targets: &BTreeMap<Target, Probe>) -> Option<Finding> {
+        let mut sum: Option<Rows> = None;
+        let (mut servers, mut ports) = (BTreeSet::new(), BTreeSet::new());
+        for (target, probe) in targets {
+            let of_server = scan.server.is_none_or(|server| server == (&*target.server, &*target.zone));
+            let of_port = scan.port.is_none_or(|port| port == (target.port, target.protocol));
+            if !of_server || !of_port {
+                continue;
+            }
+            for rows in probe.panes.range(scan.panes.0..=scan.panes.1).map(|(_, rows)| rows) {
+                servers.insert((&target.server, &target.zone));
+                ports.insert((target.port, target.protocol));
+                match &mut sum {
+                    Some(sum) => sum.merge(rows),
+                    None => sum = Some(rows.clone()),
+                }
+            }
+        }
+        Some(self.made(scan, sum?, servers.len() as u64, ports.len() as u64))
+    }
+
+    fn crowd(&self, crowd: &Crowd) -> Option<Finding> {
+        let (servers, ports) = (crowd.servers.count(), crowd.ports.count());
+        let kind = match () {
+            () if servers >= self.thresholds.horizontal => &HORIZONTAL,
+            () if ports >= self.thresholds.vertical => &VERTICAL,
+            () if self.walks(crowd.targets.count()) => &SLOW,
+            () => return None,
+        };
+        let scan = Scan { kind, panes: crowd.panes, server: None, port: None };
+        let mut evidence: Vec<_> = crowd.firsts.values().cloned().collect();
+        evidence.sort();
+        Some(self.made(&scan, Rows { evidence, ..crowd.rows.clone() }, servers, ports))
+    }
+
+    fn made(&self, scan: &Scan<'_>, rows: Rows, servers: u64, ports: u64) -> Finding {
+        let day = self.key.window.0.unwrap_or_default();
+        let start = day + i64::from(scan.panes.0) * PANE;
+        let end = day + (i64::from(scan.panes.1) + 1) * PANE;
+        let key = Key {
+            window: Window(Some(start)),
+            detector: scan.kind.name.to_owned(),
+            server_zone: scan.server.map(|(_, zone)| zone.to_owned()),
+            server_addr: scan.server.map(|(address, _)| address.to_owned()),
+            server_port: scan.port.map(|(port, _)| port),
+            protocol: scan.port.map(|(_, protocol)| protocol),
+            ..self.key.clone()
+        };
+        let through = rows.verdicts.contains(Verdict::Breach.as_str());
+        let severity = match self.probes.external {
+            _ if through => Severity::High,
+            true => Severity::Low,
+            false => Severity::Medium,
+        };
+        let verdict = match rows.verdicts.len() {
+            1 => rows.verdicts.first().and_then(|verdict| Verdict::from_name(verdict)),
+            _ => None,
+        };
+        Finding {
+            severity,
+            confidence: rows.confidence.as_deref().and_then(Confidence::from_name),
+            title: title(&key, servers, ports, through),
+            first_seen: rows.first_seen,
+            last_seen: rows.last_seen,
+            verdict,
+            reason: Some(self.why(scan, servers, ports)),
+            flows: rows.flows,
+            distinct_ports: Some(ports),
+            distinct_servers: Some(servers),
+            evidence: rows.evidence,
+            ..Finding::empty(scan.kind, &key, Some(end), conditions(&key, end).finish())
+        }
+    }
+
+    /// The threshold, and what was seen.
+    fn why(&self, scan: &Scan<'_>, servers: u64, ports: u64) -> String {
+        let Thresholds { vertical, horizontal, guarded, slow } = self.thresholds;
+        match scan.kind.name {
+            "scan.vertical" => format!("{}; {vertical} of one server within an hour are a scan", count(ports, "port")),
+            "scan.horizontal" if self.probes.external => {
+                format!("{}; {horizontal} on one port within an hour are a scan", count(servers, "server"))
+            }
+            "scan.horizontal" => format!(
+                "{}; {horizontal} on one port within an hour are a scan, {guarded} in protected zones",
+                count(servers, "server")
+            ),
+            _ => format!(
+                "{}, {}, and {} that {} allowed; {slow} in a day, and four more than are allowed, are a scan",
+                count(servers, "server"),
+                count(ports, "port"),
+                count(self.probes.contacts.len() as u64, "contact"),
+                if self.probes.contacts.len() == 1 { "is" } else { "are" },
+            ),
+        }
+    }
+}
+
+fn title(key: &Key, servers: u64, ports: u64, through: bool) -> String {
+    let source = client(key);
+    let tried = match (&key.server_addr, key.server_port) {
+        (Some(_), _) => format!("{} of {}", count(ports, "port"), server(key)),
+        (None, Some(port)) => format!("port {port} of {}", count(servers, "server")),
+        (None, None) => format!("{} of {}", count(ports, "port"), count(servers, "server")),
+    };
+    let outcome = if through { "some let it through" } else { "none let it through" };
+    match key.detector.as_str() {
+        "scan.slow" => format!("{source} tried {tried} over the day, none of which it may reach: {outcome}"),
+        _ => format!("{source} tried {tried}, none of which it may reach: {outcome}"),
+    }
+}
+
+fn conditions(key: &Key, end: i64) -> Query {
+    let mut query = Query::new(&[Verdict::Attempt, Verdict::Blocked, Verdict::Breach]);
+    query.and("protocol IN (6, 17)");
+    query.and("srcport IS NOT NULL AND dstport IS NOT NULL");
+    query.and("NOT (orientation = 'reply' AND confidence <> 'weak')");
+    query.text("coalesce(pkt_srcaddr, srcaddr)", key.client_addr.as_deref());
+    query.text("if(orientation = 'reply', server_zone, client_zone)", key.client_zone.as_deref());
+    query.text("coalesce(pkt_dstaddr, dstaddr)", key.server_addr.as_deref());
+    query.text("if(orientation = 'reply', client_zone, server_zone)", key.server_zone.as_deref());
+    query.number("dstport", key.server_port.map(u32::from));
+    query.number("protocol", key.protocol.map(u32::from));
+    query.within(key.window.0, Some(end));
+    query
+}
+
+/// The key of a source's state.
+pub(in crate::detect) fn state_key(day: Window, zone: &str, source: &str) -> Key {
+    Key {
+        window: day,
+        detector: FAMILY.to_owned(),
+        rule: None,
+        reason: None,
+        client_zone: Some(zone.to_owned()),
+        server_zone: None,
+        client_addr: Some(source.to_owned()),
+        server_addr: None,
+        server_port: None,
+        protocol: None,
+    }
+}

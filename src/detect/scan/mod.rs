@@ -1,0 +1,75 @@
+//! `scan.vertical`, `scan.horizontal` and `scan.slow`: a source that tries what the map does not allow, again and again
+//! elsewhere.
+//!
+//! **What counts.** A *probe* is a record of a packet from source to destination, of TCP or UDP with both ports, whose
+//! verdict is `blocked`, `attempt` or `breach`, and that is not surely a reply (a weak guess from the ports does not
+//! make a reply of it: a scanner may choose a low port of its own). A *target* is a destination's address, port and
+//! protocol. Traffic that the map allows is never a probe, whatever became of it: service discovery, health checks and
+//! an outage are no scan. Sets of targets are counted, so the copies of two interfaces count once.
+//!
+//! **Key.** The source, in a UTC day. Event time (`end`, else `start`) falls into panes of ten minutes, the longest
+//! time over which AWS aggregates a record, and a window is any six panes in a row. Where windows at a threshold follow
+//! each other with no more than an hour of quiet between them, they are one alert, from the first pane with a probe to
+//! the last one; so an alert lasts as long as the scan, and its id is that of its first pane. A day begins anew: a scan
+//! over midnight is two alerts.
+//!
+//! | detector | one alert for each | threshold in an hour | from |
+//! |---|---|---|---|
+//! | `scan.vertical` | source and destination | 15 distinct ports | Zeek's `policy/misc/scan.zeek` (15 failed ports) |
+//! | `scan.horizontal` | source and port | 25 distinct destinations; 10 in protected zones, from inside | Zeek (25 hosts failed); the 10 is our own |
+//!
+//! Where a source has more than ten alerts of one of these in a day, they become one, of the source alone; so does
+//! whatever a source did that tried more than 4096 targets, and then the numbers of ports and servers are estimates
+//! (see `detect::sketch`).
+//!
+//! `scan.slow` is threshold random walk (Jung, Paxson, Berger and Balakrishnan 2004) over the source's distinct targets
+//! of the day, with the usual θ₀ = 0.8, θ₁ = 0.2, α = 0.01 and β = 0.99: a probe multiplies the odds by four, an
+//! allowed contact (a target that the map allows and whose records say ACCEPT) divides them by four, and 99 is reached
+//! by four probes more than contacts. Eight probes at least must have been seen (our own number: SiLK's users found the
+//! bare four too eager). The walk is taken at its end and not along the way, so that order does not matter. Contacts
+//! are counted for sources inside alone, and up to sixteen. A source with one of the two fast alerts in that day has no
+//! slow one.
+//!
+//! **Severity.** From the internet low, from inside medium; high where something was let through.
+
+mod evaluate;
+mod gather;
+mod probes;
+
+pub(super) use evaluate::{KINDS, findings, state_key, withdrawn};
+pub(super) use gather::Gatherer;
+#[cfg(test)]
+pub(super) use gather::contact_hash;
+use probes::{CONTACTS, PANE};
+pub use probes::{Crowd, Probe, Probes, Rows, Target, Targets};
+
+use super::window::{DAY, Window};
+
+/// The family that shares [`Probes`], as it stands in the key of their state.
+pub(super) const FAMILY: &str = "scan";
+
+/// The day of an event time, and its pane in it.
+pub(super) fn pane(time: i64) -> (Window, u8) {
+    let within = time.rem_euclid(DAY);
+    // fewer than 144
+    (Window(Some(time - within)), (within / PANE) as u8)
+}
+
+/// What makes a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Thresholds {
+    /// Distinct ports of one destination in an hour.
+    pub vertical: u64,
+    /// Distinct destinations of one port in an hour.
+    pub horizontal: u64,
+    /// The same of protected zones, from inside.
+    pub guarded: u64,
+    /// Distinct targets in a day.
+    pub slow: u64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { vertical: 15, horizontal: 25, guarded: 10, slow: 8 }
+    }
+}

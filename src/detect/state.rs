@@ -1,0 +1,67 @@
+//! What is gathered for a key, whatever its detector, and the alerts that follow from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Finding;
+use super::scan::{self, Probes, Thresholds};
+use super::tally::{Key, Tally};
+use super::{counter, window::Window};
+
+/// What is gathered for a key. States of one key merge in any order to the same state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Of detectors that count records of a verdict.
+    Tally(Tally),
+    /// Of those that look for scans.
+    Probes(Probes),
+}
+
+impl State {
+    /// Adds what was gathered elsewhere for the same key.
+    pub fn merge(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Tally(have), Self::Tally(more)) => have.merge(more),
+            (Self::Probes(have), Self::Probes(more)) => have.merge(more),
+            // a key names its detector, and so the kind of its state
+            _ => {}
+        }
+    }
+}
+
+/// The alerts of a key: none where its state does not reach a threshold, or there is none.
+pub fn findings(key: &Key, state: Option<&State>) -> Vec<Finding> {
+    match state {
+        // what others tell of nothing is nothing
+        Some(State::Tally(tally)) if tally.flows == 0 => Vec::new(),
+        Some(State::Tally(tally)) => {
+            counter(&key.detector).map(|counter| Finding::of_tally(counter, key, tally)).into_iter().collect()
+        }
+        Some(State::Probes(probes)) => scan::findings(key, probes, &Thresholds::default()),
+        None => Vec::new(),
+    }
+}
+
+/// The finding that withdraws an alert: its key, and the end of its window.
+pub fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
+    if let Some(counter) = counter(&alert.detector) {
+        return Some(Finding::of_tally(counter, alert, &Tally::new(counter.verdict())));
+    }
+    scan::withdrawn(alert, end)
+}
+
+/// The key of an alert that was made of a key's state: its window is the alert's own.
+pub fn alert_key(state: &Key, finding: &Finding) -> Key {
+    Key {
+        window: Window(finding.window_start),
+        detector: finding.detector.clone().into_owned(),
+        rule: finding.rule.clone(),
+        reason: state.reason.clone(),
+        client_zone: finding.client_zone.clone(),
+        server_zone: finding.server_zone.clone(),
+        client_addr: finding.client_addr.clone(),
+        server_addr: finding.server_addr.clone(),
+        server_port: finding.server_port,
+        protocol: finding.protocol,
+    }
+}

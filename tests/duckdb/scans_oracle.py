@@ -1,0 +1,151 @@
+"""The alerts of the scan detectors, computed a second time from judged records: see src/detect/scan/mod.rs.
+
+Straight from the definition, row by row: every window of an hour that begins with a pane is looked at, and every set is
+made of the rows themselves.
+"""
+
+from datetime import timedelta
+
+
+PANE = timedelta(minutes=10)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+TOGETHER = 10
+CONFIDENCES = ["weak", "strong", "certain"]
+
+
+def event_time(row):
+    return row["end"] or row["start"]
+
+
+def pane(row):
+    time = event_time(row)
+    return time.replace(minute=time.minute - time.minute % 10, second=0, microsecond=0)
+
+
+def day(row):
+    return event_time(row).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def two_ends(row):
+    """(Zone of the source, zone of the destination, whether that is protected)."""
+    if row["from_client"]:
+        return row["client_zone"], row["server_zone"], row["protected"]
+    return row["server_zone"], row["client_zone"], row["client_protected"]
+
+
+def counts(row):
+    """Whether the row tells of TCP or UDP with all that a probe or a contact needs."""
+    needed = ("client_addr", "src", "dst", "srcport", "dstport")
+    return row["protocol"] in (6, 17) and event_time(row) and all(row[name] is not None for name in needed)
+
+
+def is_probe(row):
+    sure_reply = row["orientation"] == "reply" and row["confidence"] != "weak"
+    return row["verdict"] in ("blocked", "attempt", "breach") and counts(row) and not sure_reply
+
+
+def target(row):
+    return row["dst"], two_ends(row)[1], row["dstport"], row["protocol"]
+
+
+def stretches(rows, enough):
+    """(First pane, last pane) of every stretch of time whose windows of an hour hold enough."""
+    panes = sorted({pane(row) for row in rows})
+    covered = []
+    for first in panes:
+        window = [row for row in rows if first <= pane(row) < first + HOUR]
+        if enough(window):
+            covered.append((first, max(pane(row) for row in window)))
+    found = []
+    for first, last in covered:
+        if found and first <= found[-1][1] + HOUR:
+            found[-1] = found[-1][0], max(last, found[-1][1])
+        else:
+            found.append((first, last))
+    return found
+
+
+def grouped(rows, key):
+    groups = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def alerts(rows):
+    """The alerts as `alerts_oracle.alerts` gives them."""
+    probes = grouped(filter(is_probe, rows), lambda row: (day(row), two_ends(row)[0], row["src"]))
+    contacts = {}
+    for row in rows:
+        if row["verdict"] == "expected" and counts(row) and row["client_zone"] != "internet":
+            to = (row["server_addr"], row["server_port"], row["protocol"])
+            contacts.setdefault((day(row), row["client_zone"], row["client_addr"]), set()).add(to)
+    return [
+        alert
+        for source, of_source in probes.items()
+        for alert in of_one(source, of_source, min(len(contacts.get(source, ())), 16))
+    ]
+
+
+def of_one(source, rows, contacts):
+    external = source[1] == "internet"
+    assert len({(target(row), pane(row)) for row in rows}) <= 4096, "estimates are not compared here"
+
+    def ports(window):
+        return len({row["dstport"] for row in window}) >= 15
+
+    def servers(window):
+        seen = {target(row)[:2] for row in window}
+        guarded = {target(row)[:2] for row in window if two_ends(row)[2]}
+        return len(seen) >= 25 or not external and len(guarded) >= 10
+
+    vertical = scans("scan.vertical", rows, lambda row: target(row)[:2], ports)
+    horizontal = scans("scan.horizontal", rows, lambda row: target(row)[2:], servers)
+    found = vertical + horizontal
+    targets = len({target(row) for row in rows})
+    if not found and targets >= 8 and targets >= contacts + 4:
+        found = [("scan.slow", None, (min(map(pane, rows)), max(map(pane, rows))))]
+    return [alert(source, kind, key, panes, rows, external) for kind, key, panes in found]
+
+
+def scans(kind, rows, key, enough):
+    found = [
+        (kind, name, panes) for name, group in grouped(rows, key).items() for panes in stretches(group, enough)
+    ]
+    if len(found) <= TOGETHER:
+        return found
+    return [(kind, None, (min(panes[0] for *_, panes in found), max(panes[1] for *_, panes in found)))]
+
+
+def alert(source, kind, key, panes, rows, external):
+    vertical = kind == "scan.vertical" and key is not None
+    horizontal = kind == "scan.horizontal" and key is not None
+    of_key = (lambda row: target(row)[:2] == key) if vertical else (lambda row: target(row)[2:] == key)
+    rows = [row for row in rows if panes[0] <= pane(row) <= panes[1] and (key is None or of_key(row))]
+    verdicts = {row["verdict"] for row in rows}
+    return {
+        "detector": kind,
+        "severity": "high" if "breach" in verdicts else "low" if external else "medium",
+        "confidence": max((row["confidence"] for row in rows), key=CONFIDENCES.index),
+        "first_seen": min((row["start"] for row in rows if row["start"]), default=None),
+        "last_seen": max(event_time(row) for row in rows),
+        "window_start": panes[0],
+        "window_end": panes[1] + PANE,
+        "client_zone": source[1],
+        "client_addr": source[2],
+        "server_zone": key[1] if vertical else None,
+        "server_addr": key[0] if vertical else None,
+        "server_port": key[0] if horizontal else None,
+        "protocol": key[1] if horizontal else None,
+        "verdict": verdicts.pop() if len(verdicts) == 1 else None,
+        "rule": None,
+        "flows": len(rows),
+        "conversations": None,
+        "packets": None,
+        "bytes": None,
+        "distinct_ports": len({target(row)[2:] for row in rows}),
+        "distinct_servers": len({target(row)[:2] for row in rows}),
+        "records": {(row["source"], row["line"]) for row in rows},
+        "evidence": min(10, len({(target(row), pane(row)) for row in rows})),
+    }
