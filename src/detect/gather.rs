@@ -9,8 +9,6 @@
 //! Two compact keys may stand for one [`Key`] (grants whose ids differ and whose text is the same); never one for two.
 //! `take` merges such tallies: that is what tallies are for.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -224,7 +222,7 @@ impl<'b> Tallies<'b> {
     }
 
     /// What was gathered, in the order of the keys; starts anew.
-    pub fn take(&mut self) -> BTreeMap<Key, State> {
+    pub fn take(&mut self) -> Vec<(Key, State)> {
         let Self { boundary, texts, gathered, legs, scans, .. } = std::mem::replace(self, Self::new(self.boundary));
         let mut gathered = gathered;
         let mut legs: Vec<(CompactLeg, Traffic)> = legs.into_iter().collect();
@@ -237,23 +235,21 @@ impl<'b> Tallies<'b> {
                 .chunk_by(|(one, _), (other, _)| CompactLeg { interface: other.interface, ..*one } == *other)
                 .filter_map(|copies| {
                     let (leg, _) = copies.first()?;
-                    let of_interface = |(leg, traffic): &(CompactLeg, Traffic)| (texts.text(leg.interface), *traffic);
+                    let of_interface =
+                        |(leg, traffic): &(CompactLeg, Traffic)| (texts.get(leg.interface).to_owned(), *traffic);
                     Some((leg.expand(&gathered.key, &texts), copies.iter().map(of_interface).collect()))
                 })
                 .collect();
         }
-        let mut taken = BTreeMap::new();
-        for Gathered { key, mut tally, severity, confidence, .. } in gathered {
+        let tallies = gathered.into_iter().map(|Gathered { key, mut tally, severity, confidence, .. }| {
             tally.raise(severity, confidence);
-            match taken.entry(key) {
-                Entry::Vacant(entry) => drop(entry.insert(State::Tally(tally))),
-                Entry::Occupied(entry) => entry.into_mut().merge(State::Tally(tally)),
-            }
-        }
+            (key, State::Tally(tally))
+        });
+        let mut states: Vec<(Key, State)> = tallies.collect();
         if let Some(boundary) = boundary {
-            scans.take(boundary, &mut taken);
+            states.extend(scans.take(boundary, &texts));
         }
-        taken
+        State::by_key(states)
     }
 }
 
@@ -262,7 +258,7 @@ impl CompactLeg {
         Leg {
             client: self.client.map(|address| match address {
                 Address::V4(address) => address.to_string(),
-                Address::Written(number) => texts.text(number),
+                Address::Written(number) => texts.get(number).to_owned(),
             }),
             client_port: self.client_port,
             server: key.server_addr.clone(),
@@ -316,7 +312,7 @@ impl Texts {
     }
 
     /// The text's number.
-    fn number(&mut self, text: &str) -> u32 {
+    pub(super) fn number(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             return *number;
         }
@@ -328,7 +324,8 @@ impl Texts {
         number
     }
 
-    fn text(&self, number: u32) -> String {
-        self.texts.get(number as usize).map(|text| str::to_owned(text)).unwrap_or_default()
+    /// The text of a number.
+    pub(super) fn get(&self, number: u32) -> &str {
+        self.texts.get(number as usize).map(|text| &**text).unwrap_or_default()
     }
 }

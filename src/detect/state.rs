@@ -9,7 +9,6 @@ use super::{counter, window::Window};
 
 /// What is gathered for a key. States of one key merge in any order to the same state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum State {
     /// Of detectors that count records of a verdict.
     Tally(Tally),
@@ -18,6 +17,23 @@ pub enum State {
 }
 
 impl State {
+    /// In the order of their keys, each of which then stands once.
+    pub fn by_key(states: Vec<(Key, Self)>) -> Vec<(Key, Self)> {
+        // both are large: they are moved once, to their place
+        let mut order: Vec<u32> = (0..states.len() as u32).collect();
+        let key = |place: &u32| states.get(*place as usize).map(|(key, _)| key);
+        order.sort_by(|one, other| key(one).cmp(&key(other)));
+        let mut states: Vec<Option<(Key, Self)>> = states.into_iter().map(Some).collect();
+        let mut once: Vec<(Key, Self)> = Vec::with_capacity(states.len());
+        for (key, state) in order.into_iter().filter_map(|place| states.get_mut(place as usize)?.take()) {
+            match once.last_mut().filter(|(last, _)| *last == key) {
+                Some((_, have)) => have.merge(state),
+                None => once.push((key, state)),
+            }
+        }
+        once
+    }
+
     /// Adds what was gathered elsewhere for the same key.
     pub fn merge(&mut self, other: Self) {
         match (self, other) {

@@ -141,7 +141,6 @@ impl Traffic {
 
 /// What became of the records that a detector counts, as others tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It was accepted in the end.
     LetIn,
@@ -166,34 +165,9 @@ pub struct Tally {
     /// The earliest rows.
     pub evidence: BTreeSet<Evidence>,
     /// What became of it, as records tell that are not counted.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub outcomes: BTreeSet<Outcome>,
     /// Traffic of each direction of each conversation, by the interface that recorded it.
-    #[serde(with = "pairs")]
     pub(super) legs: BTreeMap<Leg, BTreeMap<String, Traffic>>,
-}
-
-/// JSON has no maps with structured keys: such a map is a list of pairs there.
-pub(super) mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(in crate::detect) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
-        map: &BTreeMap<K, V>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(in crate::detect) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Vec::deserialize(deserializer).map(|pairs: Vec<(K, V)>| pairs.into_iter().collect())
-    }
 }
 
 impl Tally {

@@ -3,8 +3,6 @@
 mod oracle;
 mod scans;
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -29,7 +27,7 @@ fn boundary() -> Boundary {
     Boundary::new(parse_map("small.toml", MAP).unwrap(), &Selection::default())
 }
 
-fn gather(boundary: &Boundary, lines: &[(usize, Line)]) -> BTreeMap<Key, State> {
+fn gather(boundary: &Boundary, lines: &[(usize, Line)]) -> Vec<(Key, State)> {
     let format: LogFormat = FORMAT.parse().unwrap();
     let rows: Vec<_> = lines
         .iter()
@@ -50,7 +48,12 @@ fn record<'a>(line: &'a str, format: &LogFormat) -> FlowRecord<'a> {
     record
 }
 
-fn all_findings(states: &BTreeMap<Key, State>) -> Vec<Finding> {
+/// What comes back from a file.
+fn stored(states: &[(Key, State)]) -> Vec<(Key, State)> {
+    postcard::from_bytes(&postcard::to_stdvec(states).unwrap()).unwrap()
+}
+
+fn all_findings(states: &[(Key, State)]) -> Vec<Finding> {
     states.iter().flat_map(|(key, state)| findings(key, Some(state))).collect()
 }
 
@@ -248,17 +251,8 @@ proptest! {
 
         let mut shuffled = lines;
         shuffled.sort_by_key(|(number, _)| (*number as u64 + 1).wrapping_mul(order | 1));
-        let mut merged: BTreeMap<Key, State> = BTreeMap::new();
-        for part in shuffled.chunks(shuffled.len().div_ceil(parts)) {
-            for stored in gather(&boundary, part) {
-                let text = serde_json::to_vec(&stored).unwrap();
-                let (key, state): (Key, State) = serde_json::from_slice(&text).unwrap();
-                match merged.get_mut(&key) {
-                    Some(have) => have.merge(state),
-                    None => { merged.insert(key, state); }
-                }
-            }
-        }
+        let parts = shuffled.chunks(shuffled.len().div_ceil(parts));
+        let merged = State::by_key(parts.flat_map(|part| stored(&gather(&boundary, part))).collect());
         prop_assert_eq!(&all_findings(&merged), &whole);
         let digests = |findings: &[Finding]| findings.iter().map(Finding::digest).collect::<Vec<_>>();
         prop_assert_eq!(digests(&all_findings(&merged)), digests(&whole));

@@ -1,12 +1,13 @@
 //! What the detectors gathered, kept with the commits until every window is closed, and after.
 //!
-//! A state file holds entries of one day's windows, one JSON object a line, in the order of their keys. So all files
-//! of a day are merged by reading them side by side, whatever their number, in memory for one key.
+//! A state file holds entries of one day's windows in the order of their keys. So all files of a day are merged by
+//! reading them side by side, whatever their number, in memory for one key. There may be as many keys as there are
+//! addresses in the internet, most of which are seen once: so entries are small and quick to read (postcard behind
+//! their length, four bytes, least first), in one frame of zstd after a line that says what the file is.
 
-use std::collections::BTreeMap;
 use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +17,15 @@ use super::partition::Day;
 use super::store::{StagedFile, Store};
 use crate::detect::{Alert, Key, Probes, State, Tally, alert_key};
 
+/// What the file is; another form gets another number.
+const MAGIC: &[u8] = b"flowbound state 2\n";
+/// Of zstd: the first is quick, and what repeats in state (URIs, zones) is near.
+const LEVEL: i32 = 1;
+/// 128 KiB, so that many files can be read side by side.
+const WINDOW_LOG: u32 = 17;
+
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum StateEntry {
     /// What one worker gathered in one unit of work.
     Tally(Tally),
@@ -38,7 +45,6 @@ pub struct Emitted {
     /// It withdrew the alert.
     pub withdrawn: bool,
     /// Key of the alert and end of its window, where it is another than the state's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<(Key, Option<i64>)>,
 }
 
@@ -65,10 +71,69 @@ impl From<State> for StateEntry {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Line {
-    key: Key,
-    entry: StateEntry,
+/// Writes entries; its [`Self::finish`] must be called.
+struct Entries<W: Write> {
+    frame: zstd::Encoder<'static, W>,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Entries<W> {
+    fn new(mut file: W) -> std::io::Result<Self> {
+        file.write_all(MAGIC)?;
+        let mut frame = zstd::Encoder::new(file, LEVEL)?;
+        frame.window_log(WINDOW_LOG)?;
+        frame.include_checksum(true)?;
+        Ok(Self { frame, buffer: Vec::new() })
+    }
+
+    fn push(&mut self, key: &Key, entry: &StateEntry) -> std::io::Result<()> {
+        self.buffer.clear();
+        postcard::to_io(&(key, entry), &mut self.buffer).map_err(std::io::Error::other)?;
+        let length = u32::try_from(self.buffer.len()).map_err(std::io::Error::other)?;
+        self.frame.write_all(&length.to_le_bytes())?;
+        self.frame.write_all(&self.buffer)
+    }
+
+    fn finish(self) -> std::io::Result<W> {
+        self.frame.finish()
+    }
+}
+
+/// A state file that is open for reading.
+struct Lines {
+    path: String,
+    frame: BufReader<zstd::Decoder<'static, Box<dyn BufRead + Send>>>,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    fn open((path, mut file): NamedFile) -> Result<Self, LakeError> {
+        let mut magic = Vec::new();
+        file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(io_error("read", &path))?;
+        if magic != MAGIC {
+            let detail = "it is no state file of this version of flowbound".to_owned();
+            return Err(LakeError::Damaged { path, detail });
+        }
+        let frame = zstd::Decoder::with_buffer(file).map_err(io_error("read", &path))?;
+        Ok(Self { path, frame: BufReader::new(frame), buffer: Vec::new() })
+    }
+
+    fn next(&mut self) -> Result<Option<(Key, StateEntry)>, LakeError> {
+        let path = &self.path;
+        if self.frame.fill_buf().map_err(io_error("read", path))?.is_empty() {
+            return Ok(None);
+        }
+        let mut length = [0; 4];
+        self.frame.read_exact(&mut length).map_err(io_error("read", path))?;
+        let length = u64::from(u32::from_le_bytes(length));
+        self.buffer.clear();
+        self.frame.by_ref().take(length).read_to_end(&mut self.buffer).map_err(io_error("read", path))?;
+        let damaged = |detail: String| LakeError::Damaged { path: path.clone(), detail };
+        if self.buffer.len() as u64 != length {
+            return Err(damaged("it ends in the middle of an entry".to_owned()));
+        }
+        postcard::from_bytes(&self.buffer).map(Some).map_err(|error| damaged(error.to_string()))
+    }
 }
 
 /// The folder of a day's state files.
@@ -76,11 +141,19 @@ pub(super) fn state_folder(day: Day) -> String {
     format!("_flowbound/state/{day}")
 }
 
+/// A state file that is being written.
+struct OpenFile {
+    day: Day,
+    path: String,
+    entries: Entries<Box<dyn StagedFile>>,
+    count: u64,
+}
+
 /// Writes state files: one for each day, from entries in the order of their keys.
 pub struct StateWriter<'s, S: Store> {
     store: &'s S,
     folder: String,
-    open: Option<(Day, String, Box<dyn StagedFile>, u64)>,
+    open: Option<OpenFile>,
     done: Vec<Staged>,
 }
 
@@ -93,27 +166,29 @@ impl<'s, S: Store> StateWriter<'s, S> {
     /// Adds an entry; its key must not be before the last one's.
     pub fn push(&mut self, key: Key, entry: StateEntry) -> Result<(), LakeError> {
         let day = Day::of(key.window.0);
-        if self.open.as_ref().is_none_or(|(open, ..)| *open != day) {
+        if self.open.as_ref().is_none_or(|open| open.day != day) {
             self.close()?;
-            let path = format!("{}-{}.ndjson", self.folder, self.done.len() + 1);
+            let path = format!("{}-{}.state", self.folder, self.done.len() + 1);
             let file = self.store.stage(&path).map_err(io_error("create", &path))?;
-            self.open = Some((day, path, file, 0));
+            let entries = Entries::new(file).map_err(io_error("write", &path))?;
+            self.open = Some(OpenFile { day, path, entries, count: 0 });
         }
-        let Some((_, path, file, lines)) = &mut self.open else { return Ok(()) };
-        write_line(file, key, entry).map_err(io_error("write", path))?;
-        *lines += 1;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.entries.push(&key, &entry).map_err(io_error("write", &open.path))?;
+        open.count += 1;
         Ok(())
     }
 
     /// Adds everything that a worker gathered.
-    pub fn push_all(&mut self, states: BTreeMap<Key, State>) -> Result<(), LakeError> {
+    pub fn push_all(&mut self, states: Vec<(Key, State)>) -> Result<(), LakeError> {
         states.into_iter().try_for_each(|(key, state)| self.push(key, state.into()))
     }
 
     fn close(&mut self) -> Result<(), LakeError> {
-        if let Some((day, path, file, rows)) = self.open.take() {
+        if let Some(OpenFile { day, path, entries, count }) = self.open.take() {
+            let file = entries.finish().map_err(io_error("write", &path))?;
             let bytes = file.finish().map_err(io_error("write", &path))?;
-            self.done.push(Staged { staged: path, folder: state_folder(day), rows, bytes });
+            self.done.push(Staged { staged: path, folder: state_folder(day), rows: count, bytes });
         }
         Ok(())
     }
@@ -127,20 +202,20 @@ impl<'s, S: Store> StateWriter<'s, S> {
 
 /// Reads state files side by side, in the order of the keys.
 pub struct StateReader {
-    heads: BinaryHeap<Head>,
+    /// Large, and moved about: in boxes.
+    heads: BinaryHeap<Box<Head>>,
 }
 
 struct Head {
     key: Key,
     entry: StateEntry,
-    path: String,
-    lines: Box<dyn BufRead + Send>,
+    lines: Lines,
 }
 
 /// The heap gives the largest first: turned round, the smallest key.
 impl Ord for Head {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.key.cmp(&self.key).then_with(|| other.path.cmp(&self.path))
+        other.key.cmp(&self.key).then_with(|| other.lines.path.cmp(&self.lines.path))
     }
 }
 
@@ -158,27 +233,12 @@ impl PartialEq for Head {
 
 impl Eq for Head {}
 
-fn write_line(file: &mut impl Write, key: Key, entry: StateEntry) -> std::io::Result<()> {
-    let mut line = serde_json::to_vec(&Line { key, entry })?;
-    line.push(b'\n');
-    file.write_all(&line)
-}
-
-fn next_line(path: &str, lines: &mut dyn BufRead) -> Result<Option<Line>, LakeError> {
-    let mut text = Vec::new();
-    if lines.read_until(b'\n', &mut text).map_err(io_error("read", path))? == 0 {
-        return Ok(None);
-    }
-    let damaged = |error: serde_json::Error| LakeError::Damaged { path: path.to_owned(), detail: error.to_string() };
-    serde_json::from_slice(&text).map(Some).map_err(damaged)
-}
-
 /// Files that are read side by side: more are merged into scratch files first, so that a process's limit of open
 /// files is never the end of it.
 const SIDE_BY_SIDE: usize = 64;
 
 /// A file, by the name that messages give it.
-type NamedLines = (String, Box<dyn BufRead + Send>);
+type NamedFile = (String, Box<dyn BufRead + Send>);
 
 impl StateReader {
     /// Opens the files of one day. `scratch` is a folder of the lake's staging.
@@ -192,14 +252,13 @@ impl StateReader {
         for (round, paths) in paths.chunks(SIDE_BY_SIDE).enumerate() {
             let path = folder.join(format!("merged-{round}"));
             let shown = path.display().to_string();
-            let mut file = BufWriter::new(File::create(&path).map_err(io_error("create", &shown))?);
+            let file = BufWriter::new(File::create(&path).map_err(io_error("create", &shown))?);
+            let mut all = Entries::new(file).map_err(io_error("write", &shown))?;
             let mut reader = Self::open(store, paths.to_vec(), scratch)?;
             while let Some((key, entries)) = reader.next_key()? {
-                for entry in entries {
-                    write_line(&mut file, key.clone(), entry).map_err(io_error("write", &shown))?;
-                }
+                entries.iter().try_for_each(|entry| all.push(&key, entry)).map_err(io_error("write", &shown))?;
             }
-            file.flush().map_err(io_error("write", &shown))?;
+            all.finish().and_then(|mut file| file.flush()).map_err(io_error("write", &shown))?;
             merged.push((path, shown));
         }
         Self::side_by_side(merged.into_iter().map(|(path, shown)| {
@@ -210,13 +269,14 @@ impl StateReader {
         }))
     }
 
-    fn side_by_side(files: impl Iterator<Item = Result<NamedLines, LakeError>>) -> Result<Self, LakeError> {
+    fn side_by_side(files: impl Iterator<Item = Result<NamedFile, LakeError>>) -> Result<Self, LakeError> {
         // all are opened before the first is read: what is far away is fetched at once
         let files = files.collect::<Result<Vec<_>, _>>()?;
         let mut heads = BinaryHeap::new();
-        for (path, mut lines) in files {
-            if let Some(Line { key, entry }) = next_line(&path, &mut lines)? {
-                heads.push(Head { key, entry, path, lines });
+        for file in files {
+            let mut lines = Lines::open(file)?;
+            if let Some((key, entry)) = lines.next()? {
+                heads.push(Box::new(Head { key, entry, lines }));
             }
         }
         Ok(Self { heads })
@@ -230,11 +290,10 @@ impl StateReader {
             if head.key != key {
                 break;
             }
-            let Head { path, lines, .. } = &mut *head;
-            match next_line(path, lines)? {
-                Some(line) => {
-                    head.key = line.key;
-                    entries.push(std::mem::replace(&mut head.entry, line.entry));
+            match head.lines.next()? {
+                Some((next, entry)) => {
+                    head.key = next;
+                    entries.push(std::mem::replace(&mut head.entry, entry));
                 }
                 None => entries.push(PeekMut::pop(head).entry),
             }

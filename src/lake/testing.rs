@@ -101,7 +101,7 @@ impl TestLake {
             written.lines += records.len() as u64 + 1;
         }
         written.staged.extend(quarantine.finish().unwrap());
-        written.staged.push(self.raw(&format!("{staging}/state.ndjson"), &state_folder(Day::of(Some(DAY))), b"{}\n"));
+        written.staged.push(self.raw(&format!("{staging}/state.state"), &state_folder(Day::of(Some(DAY))), b"{}\n"));
         written
     }
 
@@ -223,7 +223,7 @@ impl TestLake {
         let revision = i32::try_from(chain.next_number()).unwrap() - 1;
         self.alert(&mut unit, port, revision);
         let day = state_folder(Day::of(Some(DAY)));
-        unit.add(self.raw(&format!("{}/state-1.ndjson", unit.staging), &day, b"{} {}\n"));
+        unit.add(self.raw(&format!("{}/state-1.state", unit.staging), &day, b"{} {}\n"));
         let mut commit = unit.into_commit(commit);
         let state = commit.files.iter().map(|file| file.path.clone()).filter(|path| path.contains("/state/"));
         closing.merged.insert(day, state.collect());

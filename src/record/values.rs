@@ -1,7 +1,9 @@
 //! The closed sets of values in a flow log record.
 
+use serde::{Deserialize, Serialize};
+
 /// Whether security groups and network ACLs let the traffic pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Action {
     /// Passed both layers.
     Accept,

@@ -78,7 +78,7 @@ def alerts(rows):
     probes = grouped(filter(is_probe, rows), lambda row: (day(row), two_ends(row)[0], row["src"]))
     contacts = {}
     for row in rows:
-        if row["verdict"] == "expected" and counts(row) and row["client_zone"] != "internet":
+        if row["verdict"] == "expected" and counts(row) and row["from_client"] and row["client_zone"] != "internet":
             to = (row["server_addr"], row["server_port"], row["protocol"])
             contacts.setdefault((day(row), row["client_zone"], row["client_addr"]), set()).add(to)
     return [

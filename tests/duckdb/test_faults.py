@@ -61,7 +61,7 @@ def differences(one, other, name):
 def leftovers(lake):
     """Everything below _flowbound that is no commit, no state and not the lock."""
     inside = Path(lake) / "_flowbound"
-    kept = {"commits": ".json", "state": ".ndjson"}
+    kept = {"commits": ".json", "state": ".state"}
     return [
         str(path)
         for path in inside.rglob("*")

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::probes::{Crowd, PANE, Probe, Probes, Rows, Target, Targets};
+use super::probes::{Crowd, EVIDENCE, Logged, PANE, Probe, Probes, Rows, Targets};
 use super::{FAMILY, Thresholds};
-use crate::boundary::{Confidence, Severity, Verdict};
+use crate::boundary::{Severity, Verdict};
 use crate::detect::detector::{Detector, client, count, server};
 use crate::detect::finding::{Finding, Query};
-use crate::detect::tally::Key;
+use crate::detect::tally::{Evidence, Key};
 use crate::detect::window::Window;
 
 /// Panes of a window: an hour.
@@ -50,7 +50,7 @@ struct Scan<'p> {
     kind: &'static Kind,
     /// First and last pane.
     panes: (u8, u8),
-    server: Option<(&'p str, &'p str)>,
+    server: Option<(&'p Logged, &'p str)>,
     port: Option<(u16, u8)>,
 }
 
@@ -59,6 +59,8 @@ pub(in crate::detect) fn findings(key: &Key, probes: &Probes, thresholds: &Thres
     let source = Source { key, probes, thresholds };
     let mut findings: Vec<Finding> = match &probes.targets {
         Targets::Crowd(crowd) => source.crowd(crowd).into_iter().collect(),
+        // nearly all sources
+        Targets::Each(targets) if targets.len() < thresholds.least() => Vec::new(),
         Targets::Each(targets) => {
             let mut scans = together(source.vertical(targets));
             scans.extend(together(source.horizontal(targets)));
@@ -115,13 +117,11 @@ struct Source<'p> {
 }
 
 impl<'p> Source<'p> {
-    fn vertical(&self, targets: &'p BTreeMap<Target, Probe>) -> Vec<Scan<'p>> {
-        let mut servers: BTreeMap<(&str, &str), BTreeMap<u8, BTreeSet<u16>>> = BTreeMap::new();
-        for (target, probe) in targets {
+    fn vertical(&self, targets: &'p [Probe]) -> Vec<Scan<'p>> {
+        let mut servers: BTreeMap<(&Logged, &str), BTreeMap<u8, BTreeSet<u16>>> = BTreeMap::new();
+        for Probe { target, pane, .. } in targets {
             let by_pane = servers.entry((&target.server, &target.zone)).or_default();
-            for pane in probe.panes.keys() {
-                by_pane.entry(*pane).or_default().insert(target.port);
-            }
+            by_pane.entry(*pane).or_default().insert(target.port);
         }
         let enough = |ports: &BTreeSet<u16>| ports.len() as u64 >= self.thresholds.vertical;
         let of_server = |(server, by_pane): (_, BTreeMap<_, _>)| {
@@ -131,17 +131,14 @@ impl<'p> Source<'p> {
         servers.into_iter().flat_map(of_server).collect()
     }
 
-    fn horizontal(&self, targets: &'p BTreeMap<Target, Probe>) -> Vec<Scan<'p>> {
-        type Servers<'p> = BTreeMap<u8, BTreeSet<(&'p str, &'p str, bool)>>;
+    fn horizontal(&self, targets: &'p [Probe]) -> Vec<Scan<'p>> {
+        type Servers<'p> = BTreeMap<u8, BTreeSet<(&'p Logged, &'p str, bool)>>;
         let mut ports: BTreeMap<(u16, u8), Servers<'p>> = BTreeMap::new();
-        for (target, probe) in targets {
+        for Probe { target, pane, guarded, .. } in targets {
             let by_pane = ports.entry((target.port, target.protocol)).or_default();
-            let server = (&*target.server, &*target.zone, probe.guarded);
-            for pane in probe.panes.keys() {
-                by_pane.entry(*pane).or_default().insert(server);
-            }
+            by_pane.entry(*pane).or_default().insert((&target.server, &*target.zone, *guarded));
         }
-        let enough = |servers: &BTreeSet<(&str, &str, bool)>| {
+        let enough = |servers: &BTreeSet<(&Logged, &str, bool)>| {
             let guarded = servers.iter().filter(|(.., guarded)| *guarded).count() as u64;
             servers.len() as u64 >= self.thresholds.horizontal
                 || !self.probes.external && guarded >= self.thresholds.guarded
@@ -153,10 +150,11 @@ impl<'p> Source<'p> {
         ports.into_iter().flat_map(of_port).collect()
     }
 
-    fn slow(&self, targets: &BTreeMap<Target, Probe>) -> Option<Scan<'p>> {
-        let panes = || targets.values().flat_map(|probe| probe.panes.keys().copied());
+    fn slow(&self, targets: &[Probe]) -> Option<Scan<'p>> {
+        let panes = || targets.iter().map(|probe| probe.pane);
         let panes = (panes().min()?, panes().max()?);
-        self.walks(targets.len() as u64).then_some(Scan { kind: &SLOW, panes, server: None, port: None })
+        let distinct = targets.chunk_by(|one, other| one.target == other.target).count();
+        self.walks(distinct as u64).then_some(Scan { kind: &SLOW, panes, server: None, port: None })
     }
 
     /// The random walk at its end: four more probes than contacts make odds of 4 to the fourth power, which is past 99.
@@ -164,25 +162,28 @@ impl<'p> Source<'p> {
         targets >= self.thresholds.slow && targets >= self.probes.contacts.len() as u64 + 4
     }
 
-    fn finding(&self, scan: &Scan<'_>, targets: &BTreeMap<Target, Probe>) -> Option<Finding> {
+    fn finding(&self, scan: &Scan<'_>, targets: &[Probe]) -> Option<Finding> {
+        let of_scan = targets.iter().filter(|Probe { target, pane, .. }| {
+            (scan.panes.0..=scan.panes.1).contains(pane)
+                && scan.server.is_none_or(|server| server == (&target.server, &*target.zone))
+                && scan.port.is_none_or(|port| port == (target.port, target.protocol))
+        });
         let mut sum: Option<Rows> = None;
-        let (mut servers, mut ports) = (BTreeSet::new(), BTreeSet::new());
-        for (target, probe) in targets {
-            let of_server = scan.server.is_none_or(|server| server == (&*target.server, &*target.zone));
-            let of_port = scan.port.is_none_or(|port| port == (target.port, target.protocol));
-            if !of_server || !of_port {
-                continue;
+        let (mut servers, mut ports, mut evidence) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for Probe { target, rows, first, .. } in of_scan {
+            servers.insert((&target.server, &target.zone));
+            ports.insert((target.port, target.protocol));
+            match &mut sum {
+                Some(sum) => sum.merge(rows),
+                None => sum = Some(rows.clone()),
             }
-            for rows in probe.panes.range(scan.panes.0..=scan.panes.1).map(|(_, rows)| rows) {
-                servers.insert((&target.server, &target.zone));
-                ports.insert((target.port, target.protocol));
-                match &mut sum {
-                    Some(sum) => sum.merge(rows),
-                    None => sum = Some(rows.clone()),
-                }
+            evidence.insert((first, target));
+            if evidence.len() > EVIDENCE {
+                evidence.pop_last();
             }
         }
-        Some(self.made(scan, sum?, servers.len() as u64, ports.len() as u64))
+        let evidence = evidence.into_iter().map(|(first, target)| first.evidence(target)).collect();
+        Some(self.made(scan, sum?, evidence, servers.len() as u64, ports.len() as u64))
     }
 
     fn crowd(&self, crowd: &Crowd) -> Option<Finding> {
@@ -194,12 +195,12 @@ impl<'p> Source<'p> {
             () => return None,
         };
         let scan = Scan { kind, panes: crowd.panes, server: None, port: None };
-        let mut evidence: Vec<_> = crowd.firsts.values().cloned().collect();
+        let mut evidence: Vec<_> = crowd.firsts.iter().map(|(target, first)| first.evidence(target)).collect();
         evidence.sort();
-        Some(self.made(&scan, Rows { evidence, ..crowd.rows.clone() }, servers, ports))
+        Some(self.made(&scan, crowd.rows.clone(), evidence, servers, ports))
     }
 
-    fn made(&self, scan: &Scan<'_>, rows: Rows, servers: u64, ports: u64) -> Finding {
+    fn made(&self, scan: &Scan<'_>, rows: Rows, evidence: Vec<Evidence>, servers: u64, ports: u64) -> Finding {
         let day = self.key.window.0.unwrap_or_default();
         let start = day + i64::from(scan.panes.0) * PANE;
         let end = day + (i64::from(scan.panes.1) + 1) * PANE;
@@ -207,33 +208,29 @@ impl<'p> Source<'p> {
             window: Window(Some(start)),
             detector: scan.kind.name.to_owned(),
             server_zone: scan.server.map(|(_, zone)| zone.to_owned()),
-            server_addr: scan.server.map(|(address, _)| address.to_owned()),
+            server_addr: scan.server.map(|(address, _)| address.to_string()),
             server_port: scan.port.map(|(port, _)| port),
             protocol: scan.port.map(|(_, protocol)| protocol),
             ..self.key.clone()
         };
-        let through = rows.verdicts.contains(Verdict::Breach.as_str());
+        let through = rows.verdicts.contains(Verdict::Breach);
         let severity = match self.probes.external {
             _ if through => Severity::High,
             true => Severity::Low,
             false => Severity::Medium,
         };
-        let verdict = match rows.verdicts.len() {
-            1 => rows.verdicts.first().and_then(|verdict| Verdict::from_name(verdict)),
-            _ => None,
-        };
         Finding {
             severity,
-            confidence: rows.confidence.as_deref().and_then(Confidence::from_name),
+            confidence: Some(rows.confidence),
             title: title(&key, servers, ports, through),
             first_seen: rows.first_seen,
             last_seen: rows.last_seen,
-            verdict,
+            verdict: rows.verdicts.single(),
             reason: Some(self.why(scan, servers, ports)),
             flows: rows.flows,
             distinct_ports: Some(ports),
             distinct_servers: Some(servers),
-            evidence: rows.evidence,
+            evidence,
             ..Finding::empty(scan.kind, &key, Some(end), conditions(&key, end).finish())
         }
     }

@@ -1,24 +1,23 @@
 //! What one worker gathers of probes and contacts, in a compact form: see `detect::gather`.
 
-use std::collections::BTreeSet;
-use std::collections::btree_map::{BTreeMap, Entry};
-use std::net::IpAddr;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv4Addr};
 
 use rustc_hash::FxHashMap;
 
-use super::probes::{Probes, Rows, Target};
+use super::probes::{Logged, Probe, Probes, Row, Rows, Target, Verdicts};
 use super::{CONTACTS, pane, state_key};
 use crate::boundary::{Boundary, Confidence, Orientation, Path, Verdict, ZoneId};
 use crate::detect::gather::{Address, Texts};
 use crate::detect::seen::{End, Seen};
 use crate::detect::sketch::hash;
 use crate::detect::state::State;
-use crate::detect::tally::{Evidence, Key};
+use crate::detect::tally::Key;
 use crate::detect::window::{DAY, Window};
-use crate::record::Field;
+use crate::record::{Action, Field};
 
-/// Contacts that were seen last, by a part of their hash: most records are of a contact that is known.
-const RECENT: usize = 1 << 12;
+/// Clients that are looked at without a search.
+const RECENT: usize = 1 << 10;
 /// Bytes of a source once it is taken, about.
 const SOURCE_BYTES: usize = 1000;
 /// Bytes of a target in a pane, compact and taken together, beside the name of its source.
@@ -30,14 +29,33 @@ pub(in crate::detect) struct Gatherer {
     places: FxHashMap<(Window, Address, ZoneId), u32>,
     sources: Vec<Source>,
     probes: FxHashMap<CompactTarget, CompactRows>,
-    recent: Box<[u64]>,
+    recent: Box<[Option<Recent>]>,
+}
+
+/// A client that was seen lately. IPv6 is left out: its sources are told apart by what was written.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    client: Ipv4Addr,
+    zone: ZoneId,
+    /// Start of the day, milliseconds since 1970.
+    day: i64,
+    /// Place in `sources`.
+    source: u32,
+}
+
+impl Recent {
+    fn is(&self, client: Ipv4Addr, zone: ZoneId, time: i64) -> bool {
+        self.client == client && self.zone == zone && (0..DAY).contains(&time.wrapping_sub(self.day))
+    }
 }
 
 #[derive(Debug)]
 struct Source {
-    key: Key,
-    external: bool,
-    contacts: BTreeSet<u64>,
+    day: Window,
+    address: Address,
+    zone: ZoneId,
+    /// The smallest hashes, in order.
+    contacts: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,15 +71,46 @@ struct CompactTarget {
 
 #[derive(Debug)]
 struct CompactRows {
-    server: String,
-    guarded: bool,
-    flows: u64,
-    /// As bits.
-    verdicts: u32,
-    confidence: Confidence,
-    first_seen: Option<i64>,
-    last_seen: Option<i64>,
-    first: Evidence,
+    rows: Rows,
+    first: CompactRow,
+}
+
+/// A row of evidence: see [`Row`].
+#[derive(Debug, Clone, Copy)]
+struct CompactRow {
+    start: Option<i64>,
+    /// Number of the object's URI.
+    source: u32,
+    line: i64,
+    srcaddr: Option<Address>,
+    srcport: Option<u16>,
+    dstaddr: Option<Address>,
+    action: Option<Action>,
+    verdict: Verdict,
+}
+
+impl CompactRow {
+    fn of(seen: &Seen<'_, '_>, texts: &mut Texts) -> Self {
+        let record = seen.record;
+        let mut address =
+            |field| texts.address(End { written: record.text(field), address: record.address(field), port: None });
+        let (srcaddr, dstaddr) = (address(Field::Srcaddr), address(Field::Dstaddr));
+        Self {
+            start: record.millis(Field::Start),
+            source: texts.number(seen.source),
+            line: seen.line,
+            srcaddr,
+            srcport: record.srcport(),
+            dstaddr,
+            action: record.action(),
+            verdict: seen.judgement.verdict,
+        }
+    }
+
+    /// Whether this one of the record comes before, by time and place.
+    fn after(&self, start: Option<i64>, seen: &Seen<'_, '_>, texts: &Texts) -> bool {
+        (start, seen.source, seen.line) < (self.start, texts.get(self.source), self.line)
+    }
 }
 
 impl Default for Gatherer {
@@ -70,14 +119,13 @@ impl Default for Gatherer {
             places: FxHashMap::default(),
             sources: Vec::new(),
             probes: FxHashMap::default(),
-            recent: vec![0; RECENT].into_boxed_slice(),
+            recent: vec![None; RECENT].into_boxed_slice(),
         }
     }
 }
 
 /// A record as something that goes from a source to a destination.
-struct Attempt<'b> {
-    boundary: &'b Boundary,
+struct Attempt {
     path: Path,
     day: Window,
     pane: u8,
@@ -87,15 +135,15 @@ struct Attempt<'b> {
     destination_zone: ZoneId,
 }
 
-impl<'b> Attempt<'b> {
-    fn of(seen: &Seen<'b, '_>) -> Option<Self> {
-        let (boundary, path) = (seen.boundary?, seen.judgement.path?);
+impl Attempt {
+    fn of(seen: &Seen<'_, '_>) -> Option<Self> {
+        let path = seen.judgement.path?;
         let (client, server) = seen.judgement.zones?;
         let protocol = seen.record.protocol().filter(|protocol| matches!(protocol, 6 | 17))?;
         let (_, port) = seen.record.srcport().zip(seen.record.dstport())?;
         let (day, pane) = pane(seen.time()?);
         let (source_zone, destination_zone) = if path.client_is_source { (client, server) } else { (server, client) };
-        Some(Self { boundary, path, day, pane, port, protocol, source_zone, destination_zone })
+        Some(Self { path, day, pane, port, protocol, source_zone, destination_zone })
     }
 }
 
@@ -120,8 +168,7 @@ impl Gatherer {
         let (source, destination) =
             if ends.to_client { (ends.server, ends.client) } else { (ends.client, ends.server) };
         let server = texts.address(destination)?;
-        let written = destination.written?;
-        let (source, mut grown) = self.source(&attempt, source, texts)?;
+        let (source, mut grown) = self.source(attempt.day, texts.address(source)?, attempt.source_zone);
         let target = CompactTarget {
             source,
             server,
@@ -131,134 +178,133 @@ impl Gatherer {
             pane: attempt.pane,
         };
         let start = seen.record.millis(Field::Start);
-        let rows = self.probes.entry(target).or_insert_with(|| {
-            grown += TARGET_BYTES + seen.source.len();
-            CompactRows {
-                server: written.to_owned(),
-                guarded: attempt.boundary.is_protected(attempt.destination_zone),
-                flows: 0,
-                verdicts: 0,
-                confidence: path.confidence,
-                first_seen: None,
-                last_seen: None,
-                first: Evidence::of(seen),
+        let rows = Rows {
+            flows: 1,
+            verdicts: Verdicts::only(seen.judgement.verdict),
+            confidence: path.confidence,
+            first_seen: start,
+            last_seen: seen.time(),
+        };
+        match self.probes.entry(target) {
+            Entry::Vacant(entry) => {
+                grown += TARGET_BYTES + seen.source.len();
+                entry.insert(CompactRows { rows, first: CompactRow::of(seen, texts) });
             }
-        });
-        rows.flows += 1;
-        rows.verdicts |= 1 << seen.judgement.verdict as u32;
-        // the order of Confidence is from the best down
-        rows.confidence = rows.confidence.min(path.confidence);
-        rows.first_seen = [rows.first_seen, start].into_iter().flatten().min();
-        rows.last_seen = [rows.last_seen, seen.time()].into_iter().flatten().max();
-        let first = &rows.first;
-        if (start, Some(seen.source), seen.line) < (first.start, first.source.as_deref(), first.line) {
-            rows.first = Evidence::of(seen);
+            Entry::Occupied(entry) => {
+                let have = entry.into_mut();
+                have.rows.merge(&rows);
+                if have.first.after(start, seen, texts) {
+                    have.first = CompactRow::of(seen, texts);
+                }
+            }
         }
         Some(grown)
     }
 
-    /// Most records come here, and nearly all of them are of a contact that was seen lately: that is asked first.
+    /// Half of all records come here, and nearly all of them are of a client and a contact that are known.
     fn contact(&mut self, seen: &Seen<'_, '_>, texts: &mut Texts) -> Option<usize> {
         let record = seen.record;
-        let (path, (client_zone, _)) = (seen.judgement.path?, seen.judgement.zones?);
-        if client_zone == ZoneId::INTERNET {
+        let (path, (zone, _)) = (seen.judgement.path?, seen.judgement.zones?);
+        if !path.client_is_source || zone == ZoneId::INTERNET {
             return None;
         }
-        let source = record.address(record.source_field())?;
-        let destination = record.address(record.destination_field())?;
-        let (client, server, port) = match path.client_is_source {
-            true => (source, destination, record.dstport()?),
-            false => (destination, source, record.srcport()?),
+        let client = record.address(record.source_field())?;
+        let server = record.address(record.destination_field())?;
+        let (port, protocol) = (record.dstport()?, record.protocol().filter(|protocol| matches!(protocol, 6 | 17))?);
+        record.srcport()?;
+        let contact = contact_hash(server, port, protocol);
+        let time = seen.time()?;
+        let (source, grown) = match client {
+            IpAddr::V4(client) => {
+                let slot = (u32::from(client) ^ u32::from(client) >> 10) as usize % RECENT;
+                match self.recent.get(slot) {
+                    Some(Some(known)) if known.is(client, zone, time) => (known.source, 0),
+                    _ => {
+                        let day = time - time.rem_euclid(DAY);
+                        let found = self.source(Window(Some(day)), Address::V4(client), zone);
+                        *self.recent.get_mut(slot)? = Some(Recent { client, zone, day, source: found.0 });
+                        found
+                    }
+                }
+            }
+            IpAddr::V6(_) => self.source(pane(time).0, texts.address(seen.ends().client)?, zone),
         };
-        let protocol = record.protocol()?;
-        let about = (u64::from(port) << 8 | u64::from(protocol)) << 16 | u64::from(client_zone.0);
-        let known = hash(&(folded(client), folded(server), about, seen.time()? / DAY));
-        let slot = self.recent.get_mut(known as usize % RECENT)?;
-        if std::mem::replace(slot, known) == known {
-            return None;
-        }
-        let attempt = Attempt { source_zone: client_zone, ..Attempt::of(seen)? };
-        let (source, grown) = self.source(&attempt, seen.ends().client, texts)?;
         let contacts = &mut self.sources.get_mut(source as usize)?.contacts;
-        contacts.insert(contact_hash(server, port, protocol));
-        if contacts.len() > CONTACTS {
-            contacts.pop_last();
+        let full = contacts.len() == CONTACTS;
+        if full && contacts.last().is_some_and(|last| contact >= *last) {
+            return Some(grown);
+        }
+        if let Err(place) = contacts.binary_search(&contact) {
+            if full {
+                contacts.pop();
+            }
+            contacts.insert(place, contact);
         }
         Some(grown)
     }
 
     /// The place of a source, and by how many bytes, about, the state grew.
-    fn source(&mut self, attempt: &Attempt<'_>, end: End<'_>, texts: &mut Texts) -> Option<(u32, usize)> {
-        let zone = attempt.source_zone;
-        let place = (attempt.day, texts.address(end)?, zone);
+    fn source(&mut self, day: Window, address: Address, zone: ZoneId) -> (u32, usize) {
         let next = self.sources.len() as u32;
-        match self.places.entry(place) {
-            std::collections::hash_map::Entry::Occupied(entry) => Some((*entry.get(), 0)),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+        match self.places.entry((day, address, zone)) {
+            Entry::Occupied(entry) => (*entry.get(), 0),
+            Entry::Vacant(entry) => {
                 entry.insert(next);
-                self.sources.push(Source {
-                    key: state_key(attempt.day, attempt.boundary.zone_name(zone), end.written?),
-                    external: zone == ZoneId::INTERNET,
-                    contacts: BTreeSet::new(),
-                });
-                Some((next, SOURCE_BYTES))
+                self.sources.push(Source { day, address, zone, contacts: Vec::new() });
+                (next, SOURCE_BYTES)
             }
         }
     }
 
-    /// Adds what was gathered to these states.
-    pub(in crate::detect) fn take(self, boundary: &Boundary, states: &mut BTreeMap<Key, State>) {
-        let mut gathered: Vec<Probes> = Vec::with_capacity(self.sources.len());
-        for source in &self.sources {
-            let mut probes = Probes::new(source.external);
-            probes.contacts.clone_from(&source.contacts);
-            gathered.push(probes);
-        }
-        for (target, rows) in self.probes {
+    /// The states of what was gathered, in no order; of a source that has several names, several times.
+    pub(in crate::detect) fn take<'b>(
+        self,
+        boundary: &'b Boundary,
+        texts: &'b Texts,
+    ) -> impl Iterator<Item = (Key, State)> + 'b {
+        let mut gathered: Vec<Vec<Probe>> = Vec::new();
+        gathered.resize_with(self.sources.len(), Vec::new);
+        let logged = |address: Address| match address {
+            Address::V4(address) => Logged::V4(address),
+            Address::Written(number) => Logged::Written(texts.get(number).to_owned()),
+        };
+        for (target, CompactRows { rows, first }) in self.probes {
             let Some(probes) = gathered.get_mut(target.source as usize) else { continue };
-            let verdicts = Verdict::ALL.iter().filter(|verdict| rows.verdicts & 1 << **verdict as u32 != 0);
-            let zone = boundary.zone_name(target.zone).to_owned();
-            let (port, protocol) = (target.port, target.protocol);
-            probes.add(
-                Target { server: rows.server, zone, port, protocol },
-                rows.guarded,
-                target.pane,
-                Rows {
-                    flows: rows.flows,
-                    verdicts: verdicts.map(|verdict| verdict.as_str().to_owned()).collect(),
-                    confidence: Some(rows.confidence.as_str().to_owned()),
-                    first_seen: rows.first_seen,
-                    last_seen: rows.last_seen,
-                    evidence: vec![rows.first],
+            probes.push(Probe {
+                target: Target {
+                    server: logged(target.server),
+                    zone: boundary.zone_name(target.zone).to_owned(),
+                    port: target.port,
+                    protocol: target.protocol,
                 },
-            );
+                pane: target.pane,
+                guarded: boundary.is_protected(target.zone),
+                rows,
+                first: Row {
+                    start: first.start,
+                    source: texts.get(first.source).to_owned(),
+                    line: first.line,
+                    srcaddr: first.srcaddr.map(logged),
+                    srcport: first.srcport,
+                    dstaddr: first.dstaddr.map(logged),
+                    action: first.action,
+                    verdict: first.verdict,
+                },
+            });
         }
-        for (source, mut probes) in self.sources.into_iter().zip(gathered) {
-            probes.bound();
-            match states.entry(source.key) {
-                Entry::Vacant(entry) => drop(entry.insert(State::Probes(probes))),
-                Entry::Occupied(entry) => entry.into_mut().merge(State::Probes(probes)),
-            }
-        }
-    }
-}
-
-/// An address in 64 bits: of IPv4 exactly, of IPv6 well enough to tell what was seen lately.
-fn folded(address: IpAddr) -> u64 {
-    match address {
-        IpAddr::V4(address) => u32::from(address).into(),
-        IpAddr::V6(address) => {
-            let bits = u128::from(address);
-            (bits >> 64) as u64 ^ bits as u64 ^ 1 << 63
-        }
+        self.sources.into_iter().zip(gathered).map(move |(source, probes)| {
+            let key = state_key(source.day, boundary.zone_name(source.zone), &logged(source.address).to_string());
+            (key, State::Probes(Probes::new(source.zone == ZoneId::INTERNET, probes, source.contacts)))
+        })
     }
 }
 
 /// The hash of a contact. An IPv4 address is another than the IPv6 address that it can be mapped to.
 pub(in crate::detect) fn contact_hash(server: IpAddr, port: u16, protocol: u8) -> u64 {
-    let number = match server {
-        IpAddr::V4(address) => (false, u32::from(address).into()),
-        IpAddr::V6(address) => (true, u128::from(address)),
-    };
-    hash(&(number, port, protocol))
+    match server {
+        IpAddr::V4(address) => {
+            hash(&(u64::from(u32::from(address)) << 24 | u64::from(port) << 8 | u64::from(protocol)))
+        }
+        IpAddr::V6(address) => hash(&(u128::from(address), port, protocol)),
+    }
 }

@@ -24,7 +24,7 @@
 //!
 //! `scan.slow` is threshold random walk (Jung, Paxson, Berger and Balakrishnan 2004) over the source's distinct targets
 //! of the day, with the usual θ₀ = 0.8, θ₁ = 0.2, α = 0.01 and β = 0.99: a probe multiplies the odds by four, an
-//! allowed contact (a target that the map allows and whose records say ACCEPT) divides them by four, and 99 is reached
+//! allowed contact (a target that the map allows, of a request that says ACCEPT) divides them by four, and 99 is reached
 //! by four probes more than contacts. Eight probes at least must have been seen (our own number: SiLK's users found the
 //! bare four too eager). The walk is taken at its end and not along the way, so that order does not matter. Contacts
 //! are counted for sources inside alone, and up to sixteen. A source with one of the two fast alerts in that day has no
@@ -41,7 +41,7 @@ pub(super) use gather::Gatherer;
 #[cfg(test)]
 pub(super) use gather::contact_hash;
 use probes::{CONTACTS, PANE};
-pub use probes::{Crowd, Probe, Probes, Rows, Target, Targets};
+pub use probes::{Crowd, Logged, Probe, Probes, Row, Rows, Target, Targets, Verdicts};
 
 use super::window::{DAY, Window};
 
@@ -66,6 +66,14 @@ pub(super) struct Thresholds {
     pub guarded: u64,
     /// Distinct targets in a day.
     pub slow: u64,
+}
+
+impl Thresholds {
+    /// A source with fewer probes reaches none of them.
+    fn least(&self) -> usize {
+        let Self { vertical, horizontal, guarded, slow } = *self;
+        usize::try_from(vertical.min(horizontal).min(guarded).min(slow)).unwrap_or(usize::MAX)
+    }
 }
 
 impl Default for Thresholds {

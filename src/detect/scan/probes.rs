@@ -1,31 +1,60 @@
 //! What one source tried in one UTC day and was not allowed: the state of the scan detectors.
 //!
-//! Probes merge in any order to the same probes (I7, I8): targets are a map until there are too many of them, sketches
-//! from then on, and which of both does not depend on the way there.
+//! Most sources of a day are seen once, and there may be very many of them: a probe is small, and nothing of it is text
+//! that can be a number. Probes merge in any order to the same probes (I7, I8): they are a sorted list until there are
+//! too many of them, sketches from then on, and which of both does not depend on the way there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::sketch::{Sketch, hash};
-use super::super::tally::{Evidence, pairs};
-use crate::boundary::Confidence;
+use super::super::tally::Evidence;
+use crate::boundary::{Confidence, Verdict};
+use crate::record::Action;
 
 /// Targets, counted anew in each pane, that are kept apart.
 pub(super) const PROBES: usize = 4096;
 /// Contacts in good order that are counted; more do not clear a source of more.
 pub(super) const CONTACTS: usize = 16;
 /// Rows of evidence.
-const EVIDENCE: usize = 10;
+pub(super) const EVIDENCE: usize = 10;
 
 /// Length of a pane, in milliseconds: the longest time over which AWS aggregates a record.
 pub(super) const PANE: i64 = 600_000;
 
+/// An address as logged.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Logged {
+    /// Can be written in one way only.
+    V4(Ipv4Addr),
+    /// An IPv6 address can be written in several ways: as it was.
+    Written(String),
+}
+
+impl Logged {
+    /// The address of a record's text.
+    pub fn of(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Written(text.to_owned()), Self::V4)
+    }
+}
+
+impl fmt::Display for Logged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(address) => address.fmt(f),
+            Self::Written(text) => f.pad(text),
+        }
+    }
+}
+
 /// Something that can be tried.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
-    /// Address as logged.
-    pub server: String,
+    /// Its address.
+    pub server: Logged,
     /// Its zone: where VPCs overlap, one address stands in two.
     pub zone: String,
     /// Its port.
@@ -34,57 +63,125 @@ pub struct Target {
     pub protocol: u8,
 }
 
-/// The rows of one target in one pane; or of all, of a source that is a crowd.
+/// A set of verdicts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdicts(u16);
+
+impl Verdicts {
+    /// This one alone.
+    pub fn only(verdict: Verdict) -> Self {
+        Self(1 << verdict as u16)
+    }
+
+    /// These, and those of the other.
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether this one is among them.
+    pub fn contains(self, verdict: Verdict) -> bool {
+        self.0 & Self::only(verdict).0 != 0
+    }
+
+    /// The verdict, where it is one.
+    pub(super) fn single(self) -> Option<Verdict> {
+        Verdict::ALL.iter().copied().find(|verdict| self == Self::only(*verdict))
+    }
+}
+
+/// Rows, added up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     /// How many.
     pub flows: u64,
     /// Their verdicts.
-    pub verdicts: BTreeSet<String>,
+    pub verdicts: Verdicts,
     /// The best confidence.
-    pub confidence: Option<String>,
+    pub confidence: Confidence,
     /// Earliest start, milliseconds since 1970.
     pub first_seen: Option<i64>,
     /// Latest end, milliseconds since 1970.
     pub last_seen: Option<i64>,
-    /// The earliest row of each target, of the earliest ten, in order.
-    pub evidence: Vec<Evidence>,
 }
 
 impl Rows {
     /// Adds others.
     pub(in crate::detect) fn merge(&mut self, other: &Self) {
         self.flows += other.flows;
-        self.verdicts.extend(other.verdicts.iter().cloned());
-        let rank = |text: &Option<String>| text.as_deref().and_then(Confidence::from_name);
+        self.verdicts = self.verdicts.and(other.verdicts);
         // the order of Confidence is from the best down
-        if rank(&other.confidence).is_some_and(|new| rank(&self.confidence).is_none_or(|have| new < have)) {
-            self.confidence.clone_from(&other.confidence);
-        }
+        self.confidence = self.confidence.min(other.confidence);
         self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
         self.last_seen = [self.last_seen, other.last_seen].into_iter().flatten().max();
-        for row in &other.evidence {
-            if let Err(place) = self.evidence.binary_search(row) {
-                self.evidence.insert(place, row.clone());
-            }
-        }
-        self.evidence.truncate(EVIDENCE);
-    }
-
-    /// Adds others of the same target: one row of evidence is enough.
-    fn merge_same(&mut self, other: &Self) {
-        self.merge(other);
-        self.evidence.truncate(1);
     }
 }
 
-/// What was tried of one target.
+/// A row of `flows` as evidence, as far as its target does not say it. Ordered by time and place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Row {
+    /// Start of the record, milliseconds since 1970.
+    pub start: Option<i64>,
+    /// URI of its object.
+    pub source: String,
+    /// Line in the object.
+    pub line: i64,
+    /// Source address.
+    pub srcaddr: Option<Logged>,
+    /// Source port.
+    pub srcport: Option<u16>,
+    /// Destination address.
+    pub dstaddr: Option<Logged>,
+    /// ACCEPT or REJECT.
+    pub action: Option<Action>,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+impl Row {
+    /// The row as an alert shows it.
+    pub(super) fn evidence(&self, target: &Target) -> Evidence {
+        Evidence {
+            start: self.start,
+            source: Some(self.source.clone()),
+            line: self.line,
+            srcaddr: self.srcaddr.as_ref().map(Logged::to_string),
+            srcport: self.srcport,
+            dstaddr: self.dstaddr.as_ref().map(Logged::to_string),
+            dstport: Some(target.port),
+            protocol: Some(target.protocol),
+            action: self.action.map(|action| action.as_str().to_owned()),
+            verdict: Some(self.verdict.as_str().to_owned()),
+        }
+    }
+}
+
+/// What was tried of one target in one pane of the day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
+    /// The target.
+    pub target: Target,
+    /// The pane.
+    pub pane: u8,
     /// The target stands in a protected zone.
     pub guarded: bool,
-    /// Its rows by pane of the day.
-    pub panes: BTreeMap<u8, Rows>,
+    /// Its rows.
+    pub rows: Rows,
+    /// The earliest of them.
+    pub first: Row,
+}
+
+impl Probe {
+    fn place(&self) -> (&Target, u8) {
+        (&self.target, self.pane)
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.guarded |= other.guarded;
+        self.rows.merge(&other.rows);
+        if other.first < self.first {
+            self.first = other.first;
+        }
+    }
 }
 
 /// What is kept of a source that tried too much.
@@ -92,12 +189,11 @@ pub struct Probe {
 pub struct Crowd {
     /// First and last pane with a row.
     pub panes: (u8, u8),
-    /// All rows; their evidence is beside.
+    /// All rows.
     pub rows: Rows,
     /// The earliest row of each target, of the ten targets that were tried first. By target, so that it does not
     /// matter in how many parts its rows came.
-    #[serde(with = "pairs")]
-    pub firsts: BTreeMap<Target, Evidence>,
+    pub firsts: BTreeMap<Target, Row>,
     /// Targets.
     pub targets: Sketch,
     /// Servers.
@@ -107,28 +203,18 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    fn of(target: &Target, pane: u8, rows: &Rows) -> Self {
-        let mut crowd = Self {
-            panes: (pane, pane),
-            rows: Rows { evidence: Vec::new(), ..rows.clone() },
+    fn of(first: &Probe) -> Self {
+        Self {
+            panes: (first.pane, first.pane),
+            rows: Rows { flows: 0, ..first.rows.clone() },
             firsts: BTreeMap::new(),
             targets: Sketch::default(),
             servers: Sketch::default(),
             ports: Sketch::default(),
-        };
-        crowd.count(target, rows);
-        crowd
+        }
     }
 
-    fn count(&mut self, target: &Target, rows: &Rows) {
-        rows.evidence.iter().for_each(|row| self.first(target, row));
-        let Target { server, zone, port, protocol } = target;
-        self.targets.insert(hash(&(zone, server, port, protocol)));
-        self.servers.insert(hash(&(zone, server)));
-        self.ports.insert(hash(&(port, protocol)));
-    }
-
-    fn first(&mut self, target: &Target, row: &Evidence) {
+    fn first(&mut self, target: &Target, row: &Row) {
         match self.firsts.get_mut(target) {
             Some(first) if row < first => first.clone_from(row),
             Some(_) => {}
@@ -140,15 +226,18 @@ impl Crowd {
         }
     }
 
-    fn add(&mut self, target: &Target, pane: u8, rows: &Rows) {
-        self.count(target, rows);
-        self.span((pane, pane), rows);
+    fn add(&mut self, probe: &Probe) {
+        self.first(&probe.target, &probe.first);
+        let Target { server, zone, port, protocol } = &probe.target;
+        self.targets.insert(hash(&(zone, server, port, protocol)));
+        self.servers.insert(hash(&(zone, server)));
+        self.ports.insert(hash(&(port, protocol)));
+        self.span((probe.pane, probe.pane), &probe.rows);
     }
 
     fn span(&mut self, (first, last): (u8, u8), rows: &Rows) {
         self.panes = (self.panes.0.min(first), self.panes.1.max(last));
         self.rows.merge(rows);
-        self.rows.evidence.clear();
     }
 
     fn merge(&mut self, other: &Self) {
@@ -162,10 +251,9 @@ impl Crowd {
 
 /// The targets of a source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Targets {
-    /// Each of them.
-    Each(#[serde(with = "pairs")] BTreeMap<Target, Probe>),
+    /// Each of them, by target and pane, each of which stands once.
+    Each(Vec<Probe>),
     /// Too many.
     Crowd(Box<Crowd>),
 }
@@ -177,81 +265,57 @@ pub struct Probes {
     pub external: bool,
     /// What it tried and was not allowed.
     pub targets: Targets,
-    /// Contacts that the map allows and that were let through, as the smallest of their hashes: of an internal source
-    /// alone, for they are what speaks for it. Sixteen at most.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub contacts: BTreeSet<u64>,
+    /// Contacts that the map allows and that were let through, as the smallest of their hashes, in order: of an
+    /// internal source alone, for they are what speaks for it. Sixteen at most.
+    pub contacts: Vec<u64>,
 }
 
 impl Probes {
-    /// Nothing yet.
-    pub fn new(external: bool) -> Self {
-        Self { external, targets: Targets::Each(BTreeMap::new()), contacts: BTreeSet::new() }
+    /// Of these probes, in any order, and contacts.
+    pub fn new(external: bool, probes: Vec<Probe>, contacts: Vec<u64>) -> Self {
+        let mut new = Self { external, targets: Targets::Each(probes), contacts };
+        new.settle();
+        new
     }
 
-    /// Adds rows of a target, all of one pane.
-    pub(in crate::detect) fn add(&mut self, target: Target, guarded: bool, pane: u8, rows: Rows) {
-        match &mut self.targets {
-            Targets::Crowd(crowd) => crowd.add(&target, pane, &rows),
-            Targets::Each(targets) => {
-                let probe = targets.entry(target).or_insert_with(|| Probe { guarded, panes: BTreeMap::new() });
-                probe.guarded |= guarded;
-                match probe.panes.get_mut(&pane) {
-                    Some(have) => have.merge_same(&rows),
-                    None => drop(probe.panes.insert(pane, rows)),
+    /// Makes good what merging left: order, and a crowd of targets that are too many.
+    fn settle(&mut self) {
+        self.contacts.sort_unstable();
+        self.contacts.dedup();
+        self.contacts.truncate(CONTACTS);
+        let Targets::Each(probes) = &mut self.targets else { return };
+        // a stable sort finds lists that are sorted already, and merges them
+        probes.sort_by(|one, other| one.place().cmp(&other.place()));
+        if probes.windows(2).any(|pair| matches!(pair, [one, other] if one.place() == other.place())) {
+            let mut once: Vec<Probe> = Vec::with_capacity(probes.len());
+            for probe in probes.drain(..) {
+                match once.last_mut().filter(|last| last.place() == probe.place()) {
+                    Some(last) => last.merge(probe),
+                    None => once.push(probe),
                 }
             }
+            *probes = once;
         }
-    }
-
-    /// Makes a crowd of targets that are too many.
-    pub(in crate::detect) fn bound(&mut self) {
-        if let Targets::Each(targets) = &self.targets
-            && targets.values().map(|probe| probe.panes.len()).sum::<usize>() > PROBES
+        if probes.len() > PROBES
+            && let Some(mut crowd) = probes.first().map(Crowd::of)
         {
-            let mut probes = targets
-                .iter()
-                .flat_map(|(target, probe)| probe.panes.iter().map(move |(pane, rows)| (target, *pane, rows)));
-            if let Some((target, pane, rows)) = probes.next() {
-                let mut crowd = Crowd::of(target, pane, rows);
-                probes.for_each(|(target, pane, rows)| crowd.add(target, pane, rows));
-                self.targets = Targets::Crowd(Box::new(crowd));
-            }
-        }
-    }
-
-    /// Adds an allowed contact.
-    pub(in crate::detect) fn contact(&mut self, hash: u64) {
-        self.contacts.insert(hash);
-        while self.contacts.len() > CONTACTS {
-            self.contacts.pop_last();
+            probes.iter().for_each(|probe| crowd.add(probe));
+            self.targets = Targets::Crowd(Box::new(crowd));
         }
     }
 
     /// Adds what was gathered elsewhere for the same source and day.
     pub fn merge(&mut self, other: Self) {
-        other.contacts.into_iter().for_each(|hash| self.contact(hash));
-        let (mut crowd, targets) =
-            match (std::mem::replace(&mut self.targets, Targets::Each(BTreeMap::new())), other.targets) {
-                (Targets::Each(have), Targets::Each(more)) => {
-                    self.targets = Targets::Each(have);
-                    for (target, Probe { guarded, panes }) in more {
-                        panes.into_iter().for_each(|(pane, rows)| self.add(target.clone(), guarded, pane, rows));
-                    }
-                    self.bound();
-                    return;
-                }
-                (Targets::Crowd(mut crowd), Targets::Crowd(other)) => {
-                    crowd.merge(&other);
-                    (crowd, BTreeMap::new())
-                }
-                (Targets::Crowd(crowd), Targets::Each(targets)) | (Targets::Each(targets), Targets::Crowd(crowd)) => {
-                    (crowd, targets)
-                }
-            };
-        for (target, probe) in &targets {
-            probe.panes.iter().for_each(|(pane, rows)| crowd.add(target, *pane, rows));
+        self.contacts.extend(other.contacts);
+        match (&mut self.targets, other.targets) {
+            (Targets::Each(probes), Targets::Each(more)) => probes.extend(more),
+            (Targets::Crowd(crowd), Targets::Crowd(more)) => crowd.merge(&more),
+            (Targets::Crowd(crowd), Targets::Each(more)) => more.iter().for_each(|probe| crowd.add(probe)),
+            (Targets::Each(probes), Targets::Crowd(mut crowd)) => {
+                probes.iter().for_each(|probe| crowd.add(probe));
+                self.targets = Targets::Crowd(crowd);
+            }
         }
-        self.targets = Targets::Crowd(crowd);
+        self.settle();
     }
 }

@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::detect::scan::{contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Traffic};
-use crate::detect::{Evidence, Key, Outcome, Probes, Rows, State, Tally, Target, Targets, Window};
+use crate::detect::{
+    Evidence, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, State, Tally, Target, Targets, Verdicts, Window,
+};
 use crate::record::{Field, FlowRecord};
 
 /// A record, its source and its line.
@@ -136,18 +138,15 @@ fn probe(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option
     let first_of = |one, other| record.text(one).or_else(|| record.text(other));
     let (source, destination) =
         (first_of(Field::PktSrcaddr, Field::Srcaddr)?, first_of(Field::PktDstaddr, Field::Dstaddr)?);
-    let (protocol, srcport, dstport) = (record.protocol()?, record.srcport()?, record.dstport()?);
+    let (protocol, _, dstport) = (record.protocol()?, record.srcport()?, record.dstport()?);
     let path = judgement.path.filter(|_| [6, 17].contains(&protocol))?;
     let (day, pane) = pane(record.millis(Field::End).or(record.millis(Field::Start))?);
     if judgement.verdict == Verdict::Expected {
-        let (client, server, port) =
-            if path.client_is_source { (source, destination, dstport) } else { (destination, source, srcport) };
-        if word("client_zone") == "internet" {
+        if word("client_zone") == "internet" || !path.client_is_source {
             return None;
         }
-        let mut probes = Probes::new(false);
-        probes.contact(contact_hash(server.parse().unwrap(), port, protocol));
-        return Some((state_key(day, word("client_zone"), client), probes));
+        let contact = contact_hash(destination.parse().unwrap(), dstport, protocol);
+        return Some((state_key(day, word("client_zone"), source), Probes::new(false, vec![], vec![contact])));
     }
     let is_probe = ["blocked", "attempt", "breach"].contains(&judgement.verdict.as_str());
     if !is_probe || word("orientation") == "reply" && word("confidence") != "weak" {
@@ -157,25 +156,43 @@ fn probe(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option
     let (from, to) = if word("orientation") == "reply" { (zones.1, zones.0) } else { zones };
     let (client, server) = judgement.zones?;
     let guarded = boundary.is_protected(if word("orientation") == "reply" { client } else { server });
-    let mut probes = Probes::new(from == "internet");
-    let target = Target { server: destination.to_owned(), zone: to.to_owned(), port: dstport, protocol };
-    let rows = Rows {
-        flows: 1,
-        verdicts: BTreeSet::from([judgement.verdict.as_str().to_owned()]),
-        confidence: Some(path.confidence.as_str().to_owned()),
-        first_seen: record.millis(Field::Start),
-        last_seen: record.millis(Field::End).or(record.millis(Field::Start)),
-        evidence: vec![evidence(row, judgement)],
+    let probe = Probe {
+        target: Target { server: logged(destination), zone: to.to_owned(), port: dstport, protocol },
+        pane,
+        guarded,
+        rows: Rows {
+            flows: 1,
+            verdicts: Verdicts::only(judgement.verdict),
+            confidence: path.confidence,
+            first_seen: record.millis(Field::Start),
+            last_seen: record.millis(Field::End).or(record.millis(Field::Start)),
+        },
+        first: Kept {
+            start: record.millis(Field::Start),
+            source: row.1.to_owned(),
+            line: row.2,
+            srcaddr: record.text(Field::Srcaddr).map(logged),
+            srcport: record.srcport(),
+            dstaddr: record.text(Field::Dstaddr).map(logged),
+            action: record.action(),
+            verdict: judgement.verdict,
+        },
     };
-    probes.add(target, guarded, pane, rows);
-    Some((state_key(day, from, source), probes))
+    Some((state_key(day, from, source), Probes::new(from == "internet", vec![probe], vec![])))
+}
+
+fn logged(text: &str) -> Logged {
+    match text.parse().unwrap() {
+        std::net::IpAddr::V4(address) => Logged::V4(address),
+        std::net::IpAddr::V6(_) => Logged::Written(text.to_owned()),
+    }
 }
 
 /// What the detectors should gather of these records.
 pub(super) fn states<'r, 'a: 'r>(
     boundary: Option<&Boundary>,
     rows: impl IntoIterator<Item = Row<'r, 'a>>,
-) -> BTreeMap<Key, State> {
+) -> Vec<(Key, State)> {
     let mut states: BTreeMap<Key, State> = BTreeMap::new();
     for row in rows {
         let judgement = match boundary {
@@ -194,12 +211,12 @@ pub(super) fn states<'r, 'a: 'r>(
             }
         }
     }
-    states
+    states.into_iter().collect()
 }
 
 /// Bytes of the tallies, counted piece by piece: structs, texts, and the nodes of maps and sets (eleven entries each,
 /// half full at least).
-pub(super) fn held(states: &BTreeMap<Key, State>) -> usize {
+pub(super) fn held(states: &[(Key, State)]) -> usize {
     // the allocator's own and rounding
     const EACH: usize = 16;
     let text = |text: &str| if text.is_empty() { 0 } else { text.len() + EACH };
@@ -208,7 +225,7 @@ pub(super) fn held(states: &BTreeMap<Key, State>) -> usize {
         [&row.source, &row.srcaddr, &row.dstaddr, &row.action, &row.verdict].map(maybe).iter().sum()
     };
     let nodes = |entries: usize, size: usize| entries.div_ceil(9) * (11 * size + EACH);
-    let mut bytes = nodes(states.len(), size_of::<(Key, State)>());
+    let mut bytes = size_of_val(states);
     for (key, state) in states {
         bytes += [&key.rule, &key.reason, &key.client_zone, &key.server_zone, &key.client_addr, &key.server_addr]
             .into_iter()
@@ -218,18 +235,16 @@ pub(super) fn held(states: &BTreeMap<Key, State>) -> usize {
         let tally = match state {
             State::Tally(tally) => tally,
             State::Probes(probes) => {
-                bytes += nodes(probes.contacts.len(), size_of::<u64>());
+                bytes += EACH + probes.contacts.len() * size_of::<u64>();
                 let Targets::Each(targets) = &probes.targets else { continue };
-                bytes += nodes(targets.len(), size_of::<(Target, crate::detect::Probe)>());
-                for (target, probe) in targets {
-                    bytes +=
-                        text(&target.server) + text(&target.zone) + nodes(probe.panes.len(), size_of::<(u8, Rows)>());
-                    for rows in probe.panes.values() {
-                        bytes += rows.verdicts.iter().map(|verdict| text(verdict)).sum::<usize>();
-                        bytes += nodes(rows.verdicts.len(), size_of::<String>()) + maybe(&rows.confidence);
-                        bytes += rows.evidence.len() * size_of::<Evidence>();
-                        bytes += rows.evidence.iter().map(row).sum::<usize>();
-                    }
+                bytes += EACH + targets.len() * size_of::<Probe>();
+                let logged = |address: &Logged| match address {
+                    Logged::V4(_) => 0,
+                    Logged::Written(written) => text(written),
+                };
+                for Probe { target, first, .. } in targets {
+                    bytes += logged(&target.server) + text(&target.zone) + text(&first.source);
+                    bytes += [&first.srcaddr, &first.dstaddr].into_iter().flatten().map(logged).sum::<usize>();
                 }
                 continue;
             }

@@ -172,17 +172,8 @@ fn a_source_with_too_many_targets_is_a_crowd_however_they_came() {
         .collect();
     let whole = gather(&boundary, &knocks);
     for size in [700, 4500, 5000, 9000] {
-        let mut parts: BTreeMap<Key, State> = BTreeMap::new();
-        for part in knocks.chunks(size).rev() {
-            for (key, state) in gather(&boundary, part) {
-                let text = serde_json::to_vec(&(key, state)).unwrap();
-                let (key, state): (Key, State) = serde_json::from_slice(&text).unwrap();
-                match parts.get_mut(&key) {
-                    Some(have) => have.merge(state),
-                    None => drop(parts.insert(key, state)),
-                }
-            }
-        }
+        let parts = knocks.chunks(size).rev().flat_map(|part| stored(&gather(&boundary, part)));
+        let parts = State::by_key(parts.collect());
         assert!(parts == whole, "in parts of {size}");
     }
     let found: Vec<_> = all_findings(&whole).into_iter().filter(|finding| finding.detector != "blocked").collect();
