@@ -27,7 +27,7 @@ pub use alert::{Alert, AlertStatus};
 pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
-pub use scan::{Crowd, Logged, Probe, Probes, Row, Rows, Target, Targets, Verdicts};
+pub use scan::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 pub use seen::Seen;
 pub use sketch::Sketch;
 pub use state::{State, alert_key, findings, withdrawn};

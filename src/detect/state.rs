@@ -24,24 +24,37 @@ impl State {
         let key = |place: &u32| states.get(*place as usize).map(|(key, _)| key);
         order.sort_by(|one, other| key(one).cmp(&key(other)));
         let mut states: Vec<Option<(Key, Self)>> = states.into_iter().map(Some).collect();
-        let mut once: Vec<(Key, Self)> = Vec::with_capacity(states.len());
-        for (key, state) in order.into_iter().filter_map(|place| states.get_mut(place as usize)?.take()) {
-            match once.last_mut().filter(|(last, _)| *last == key) {
-                Some((_, have)) => have.merge(state),
-                None => once.push((key, state)),
+        let mut ordered = order.into_iter().filter_map(|place| states.get_mut(place as usize)?.take()).peekable();
+        let mut once: Vec<(Key, Self)> = Vec::new();
+        while let Some((key, state)) = ordered.next() {
+            let more = std::iter::from_fn(|| ordered.next_if(|(next, _)| *next == key).map(|(_, state)| state));
+            if let Some(state) = Self::merged(std::iter::once(state).chain(more)) {
+                once.push((key, state));
             }
         }
         once
     }
 
-    /// Adds what was gathered elsewhere for the same key.
-    pub fn merge(&mut self, other: Self) {
-        match (self, other) {
-            (Self::Tally(have), Self::Tally(more)) => have.merge(more),
-            (Self::Probes(have), Self::Probes(more)) => have.merge(more),
-            // a key names its detector, and so the kind of its state
-            _ => {}
+    /// All that was gathered for a key, anywhere; `None`: nothing.
+    pub fn merged(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut parts = parts.into_iter();
+        let mut whole = parts.next()?;
+        let mut several = false;
+        for part in parts {
+            several = true;
+            match (&mut whole, part) {
+                (Self::Tally(have), Self::Tally(more)) => have.merge(more),
+                (Self::Probes(have), Self::Probes(more)) => have.merge(more),
+                // a key names its detector, and so the kind of its state
+                _ => {}
+            }
         }
+        if let Self::Probes(probes) = &mut whole
+            && several
+        {
+            probes.settle();
+        }
+        Some(whole)
     }
 }
 

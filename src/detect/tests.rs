@@ -354,7 +354,7 @@ proptest! {
         let expected = oracle::states(boundary, rows);
         prop_assert_eq!(&taken, &expected);
         for (taken, expected) in taken.iter().zip(&expected) {
-            prop_assert_eq!(serde_json::to_string(&taken).unwrap(), serde_json::to_string(&expected).unwrap());
+            prop_assert_eq!(postcard::to_stdvec(taken).unwrap(), postcard::to_stdvec(expected).unwrap());
         }
         prop_assert_eq!((tallies.weight(), tallies.take().len()), (0, 0));
     }

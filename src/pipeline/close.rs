@@ -80,15 +80,12 @@ pub(super) struct Gathered {
 
 /// Puts the entries of a key together.
 pub(super) fn gather(key: &Key, entries: Vec<StateEntry>) -> Gathered {
+    let mut states = Vec::new();
     let mut gathered = Gathered { state: None, emitted: BTreeMap::new() };
-    let mut add = |more: State| match &mut gathered.state {
-        Some(state) => state.merge(more),
-        None => gathered.state = Some(more),
-    };
     for entry in entries {
         match entry {
-            StateEntry::Tally(tally) => add(State::Tally(tally)),
-            StateEntry::Probes(probes) => add(State::Probes(probes)),
+            StateEntry::Tally(tally) => states.push(State::Tally(tally)),
+            StateEntry::Probes(probes) => states.push(State::Probes(probes)),
             StateEntry::Emitted(emitted) => {
                 let (alert, _) = emitted.alert(key);
                 if gathered.emitted.get(alert).is_none_or(|last| last.revision < emitted.revision) {
@@ -97,6 +94,7 @@ pub(super) fn gather(key: &Key, entries: Vec<StateEntry>) -> Gathered {
             }
         }
     }
+    gathered.state = State::merged(states);
     gathered
 }
 

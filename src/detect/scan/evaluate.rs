@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::probes::{Crowd, EVIDENCE, Logged, PANE, Probe, Probes, Rows, Targets};
+use super::probes::Source as Tried;
+use super::probes::{Crowd, EVIDENCE, Logged, Number, PANE, Probe, Probes, Rows, Targets};
 use super::{FAMILY, Thresholds};
 use crate::boundary::{Severity, Verdict};
 use crate::detect::detector::{Detector, client, count, server};
@@ -16,6 +17,9 @@ const WINDOW: u8 = 6;
 const QUIET: u8 = 6;
 /// Alerts of one detector for one source in a day, above which they are one.
 const TOGETHER: usize = 10;
+/// The built-in zone of sources outside.
+const INTERNET: &str = "internet";
+
 /// What distinguishes the three.
 struct Kind {
     name: &'static str,
@@ -50,26 +54,34 @@ struct Scan<'p> {
     kind: &'static Kind,
     /// First and last pane.
     panes: (u8, u8),
-    server: Option<(&'p Logged, &'p str)>,
+    server: Option<(&'p Logged, Number)>,
     port: Option<(u16, u8)>,
 }
 
-/// The alerts of a source, in the order of their keys.
-pub(in crate::detect) fn findings(key: &Key, probes: &Probes, thresholds: &Thresholds) -> Vec<Finding> {
-    let source = Source { key, probes, thresholds };
-    let mut findings: Vec<Finding> = match &probes.targets {
-        Targets::Crowd(crowd) => source.crowd(crowd).into_iter().collect(),
+/// The alerts of sources, in the order of their ids.
+pub(in crate::detect) fn findings(state: &Key, probes: &Probes, thresholds: &Thresholds) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for tried in &probes.sources {
         // nearly all sources
-        Targets::Each(targets) if targets.len() < thresholds.least() => Vec::new(),
-        Targets::Each(targets) => {
-            let mut scans = together(source.vertical(targets));
-            scans.extend(together(source.horizontal(targets)));
-            if scans.is_empty() {
-                scans.extend(source.slow(targets));
-            }
-            scans.iter().filter_map(|scan| source.finding(scan, targets)).collect()
+        if matches!(&tried.targets, Targets::Each(targets) if targets.len() < thresholds.least()) {
+            continue;
         }
-    };
+        let text = |number: Number| probes.texts.get(number as usize).map(String::as_str).unwrap_or_default();
+        let key = source_key(state.window, text(tried.zone), &tried.address);
+        let external = text(tried.zone) == INTERNET;
+        let source = Source { key: &key, external, texts: &probes.texts, tried, thresholds };
+        match &tried.targets {
+            Targets::Crowd(crowd) => findings.extend(source.crowd(crowd)),
+            Targets::Each(targets) => {
+                let mut scans = together(source.vertical(targets));
+                scans.extend(together(source.horizontal(targets)));
+                if scans.is_empty() {
+                    scans.extend(source.slow(targets));
+                }
+                findings.extend(scans.iter().filter_map(|scan| source.finding(scan, targets)));
+            }
+        }
+    }
     findings.sort_by(|one, other| one.alert_id.cmp(&other.alert_id));
     findings
 }
@@ -112,15 +124,17 @@ fn stretches<T: Ord + Copy>(
 
 struct Source<'p> {
     key: &'p Key,
-    probes: &'p Probes,
+    external: bool,
+    texts: &'p [String],
+    tried: &'p Tried,
     thresholds: &'p Thresholds,
 }
 
 impl<'p> Source<'p> {
     fn vertical(&self, targets: &'p [Probe]) -> Vec<Scan<'p>> {
-        let mut servers: BTreeMap<(&Logged, &str), BTreeMap<u8, BTreeSet<u16>>> = BTreeMap::new();
+        let mut servers: BTreeMap<(&Logged, Number), BTreeMap<u8, BTreeSet<u16>>> = BTreeMap::new();
         for Probe { target, pane, .. } in targets {
-            let by_pane = servers.entry((&target.server, &target.zone)).or_default();
+            let by_pane = servers.entry((&target.server, target.zone)).or_default();
             by_pane.entry(*pane).or_default().insert(target.port);
         }
         let enough = |ports: &BTreeSet<u16>| ports.len() as u64 >= self.thresholds.vertical;
@@ -132,16 +146,15 @@ impl<'p> Source<'p> {
     }
 
     fn horizontal(&self, targets: &'p [Probe]) -> Vec<Scan<'p>> {
-        type Servers<'p> = BTreeMap<u8, BTreeSet<(&'p Logged, &'p str, bool)>>;
+        type Servers<'p> = BTreeMap<u8, BTreeSet<(&'p Logged, Number, bool)>>;
         let mut ports: BTreeMap<(u16, u8), Servers<'p>> = BTreeMap::new();
         for Probe { target, pane, guarded, .. } in targets {
             let by_pane = ports.entry((target.port, target.protocol)).or_default();
-            by_pane.entry(*pane).or_default().insert((&target.server, &*target.zone, *guarded));
+            by_pane.entry(*pane).or_default().insert((&target.server, target.zone, *guarded));
         }
-        let enough = |servers: &BTreeSet<(&Logged, &str, bool)>| {
+        let enough = |servers: &BTreeSet<(&Logged, Number, bool)>| {
             let guarded = servers.iter().filter(|(.., guarded)| *guarded).count() as u64;
-            servers.len() as u64 >= self.thresholds.horizontal
-                || !self.probes.external && guarded >= self.thresholds.guarded
+            servers.len() as u64 >= self.thresholds.horizontal || !self.external && guarded >= self.thresholds.guarded
         };
         let of_port = |(port, by_pane): (_, Servers<'p>)| {
             let stretches = stretches(&by_pane, enough).into_iter();
@@ -159,19 +172,19 @@ impl<'p> Source<'p> {
 
     /// The random walk at its end: four more probes than contacts make odds of 4 to the fourth power, which is past 99.
     fn walks(&self, targets: u64) -> bool {
-        targets >= self.thresholds.slow && targets >= self.probes.contacts.len() as u64 + 4
+        targets >= self.thresholds.slow && targets >= self.tried.contacts.len() as u64 + 4
     }
 
     fn finding(&self, scan: &Scan<'_>, targets: &[Probe]) -> Option<Finding> {
         let of_scan = targets.iter().filter(|Probe { target, pane, .. }| {
             (scan.panes.0..=scan.panes.1).contains(pane)
-                && scan.server.is_none_or(|server| server == (&target.server, &*target.zone))
+                && scan.server.is_none_or(|server| server == (&target.server, target.zone))
                 && scan.port.is_none_or(|port| port == (target.port, target.protocol))
         });
         let mut sum: Option<Rows> = None;
         let (mut servers, mut ports, mut evidence) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for Probe { target, rows, first, .. } in of_scan {
-            servers.insert((&target.server, &target.zone));
+            servers.insert((&target.server, target.zone));
             ports.insert((target.port, target.protocol));
             match &mut sum {
                 Some(sum) => sum.merge(rows),
@@ -182,7 +195,7 @@ impl<'p> Source<'p> {
                 evidence.pop_last();
             }
         }
-        let evidence = evidence.into_iter().map(|(first, target)| first.evidence(target)).collect();
+        let evidence = evidence.into_iter().map(|(first, target)| first.evidence(target, self.texts)).collect();
         Some(self.made(scan, sum?, evidence, servers.len() as u64, ports.len() as u64))
     }
 
@@ -195,7 +208,8 @@ impl<'p> Source<'p> {
             () => return None,
         };
         let scan = Scan { kind, panes: crowd.panes, server: None, port: None };
-        let mut evidence: Vec<_> = crowd.firsts.iter().map(|(target, first)| first.evidence(target)).collect();
+        let mut evidence: Vec<_> =
+            crowd.firsts.iter().map(|(target, first)| first.evidence(target, self.texts)).collect();
         evidence.sort();
         Some(self.made(&scan, crowd.rows.clone(), evidence, servers, ports))
     }
@@ -207,14 +221,14 @@ impl<'p> Source<'p> {
         let key = Key {
             window: Window(Some(start)),
             detector: scan.kind.name.to_owned(),
-            server_zone: scan.server.map(|(_, zone)| zone.to_owned()),
+            server_zone: scan.server.and_then(|(_, zone)| self.texts.get(zone as usize).cloned()),
             server_addr: scan.server.map(|(address, _)| address.to_string()),
             server_port: scan.port.map(|(port, _)| port),
             protocol: scan.port.map(|(_, protocol)| protocol),
             ..self.key.clone()
         };
         let through = rows.verdicts.contains(Verdict::Breach);
-        let severity = match self.probes.external {
+        let severity = match self.external {
             _ if through => Severity::High,
             true => Severity::Low,
             false => Severity::Medium,
@@ -240,7 +254,7 @@ impl<'p> Source<'p> {
         let Thresholds { vertical, horizontal, guarded, slow } = self.thresholds;
         match scan.kind.name {
             "scan.vertical" => format!("{}; {vertical} of one server within an hour are a scan", count(ports, "port")),
-            "scan.horizontal" if self.probes.external => {
+            "scan.horizontal" if self.external => {
                 format!("{}; {horizontal} on one port within an hour are a scan", count(servers, "server"))
             }
             "scan.horizontal" => format!(
@@ -251,8 +265,8 @@ impl<'p> Source<'p> {
                 "{}, {}, and {} that {} allowed; {slow} in a day, and four more than are allowed, are a scan",
                 count(servers, "server"),
                 count(ports, "port"),
-                count(self.probes.contacts.len() as u64, "contact"),
-                if self.probes.contacts.len() == 1 { "is" } else { "are" },
+                count(self.tried.contacts.len() as u64, "contact"),
+                if self.tried.contacts.len() == 1 { "is" } else { "are" },
             ),
         }
     }
@@ -287,16 +301,21 @@ fn conditions(key: &Key, end: i64) -> Query {
     query
 }
 
-/// The key of a source's state.
-pub(in crate::detect) fn state_key(day: Window, zone: &str, source: &str) -> Key {
+/// What the alerts of a source have in common.
+fn source_key(day: Window, zone: &str, source: &Logged) -> Key {
+    Key { client_zone: Some(zone.to_owned()), client_addr: Some(source.to_string()), ..state_key(day, 0) }
+}
+
+/// The key of the state of a bucket of sources.
+pub(in crate::detect) fn state_key(day: Window, bucket: u8) -> Key {
     Key {
         window: day,
-        detector: FAMILY.to_owned(),
+        detector: format!("{FAMILY}/{bucket}"),
         rule: None,
         reason: None,
-        client_zone: Some(zone.to_owned()),
+        client_zone: None,
         server_zone: None,
-        client_addr: Some(source.to_owned()),
+        client_addr: None,
         server_addr: None,
         server_port: None,
         protocol: None,

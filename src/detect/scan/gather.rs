@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rustc_hash::FxHashMap;
 
-use super::probes::{Logged, Probe, Probes, Row, Rows, Target, Verdicts};
+use super::probes::{Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts, bucket};
 use super::{CONTACTS, pane, state_key};
 use crate::boundary::{Boundary, Confidence, Orientation, Path, Verdict, ZoneId};
 use crate::detect::gather::{Address, Texts};
@@ -19,15 +19,15 @@ use crate::record::{Action, Field};
 /// Clients that are looked at without a search.
 const RECENT: usize = 1 << 10;
 /// Bytes of a source once it is taken, about.
-const SOURCE_BYTES: usize = 1000;
-/// Bytes of a target in a pane, compact and taken together, beside the name of its source.
-const TARGET_BYTES: usize = 3700;
+const SOURCE_BYTES: usize = 240;
+/// Bytes of a target in a pane, likewise.
+const TARGET_BYTES: usize = 320;
 
 /// Probes and contacts of one worker.
 #[derive(Debug)]
 pub(in crate::detect) struct Gatherer {
     places: FxHashMap<(Window, Address, ZoneId), u32>,
-    sources: Vec<Source>,
+    sources: Vec<CompactSource>,
     probes: FxHashMap<CompactTarget, CompactRows>,
     recent: Box<[Option<Recent>]>,
 }
@@ -41,6 +41,9 @@ struct Recent {
     day: i64,
     /// Place in `sources`.
     source: u32,
+    /// Its last contact, and one that is above all that it keeps where it keeps as many as it may.
+    last: u64,
+    above: u64,
 }
 
 impl Recent {
@@ -50,12 +53,26 @@ impl Recent {
 }
 
 #[derive(Debug)]
-struct Source {
+struct CompactSource {
     day: Window,
     address: Address,
     zone: ZoneId,
     /// The smallest hashes, in order.
     contacts: Vec<u64>,
+}
+
+impl CompactSource {
+    /// Keeps a contact, if it is among the smallest; from which on none is kept any more.
+    fn meet(&mut self, contact: u64) -> u64 {
+        let contacts = &mut self.contacts;
+        if let Err(place) = contacts.binary_search(&contact)
+            && place < CONTACTS
+        {
+            contacts.insert(place, contact);
+            contacts.truncate(CONTACTS);
+        }
+        contacts.get(CONTACTS - 1).copied().unwrap_or(u64::MAX)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -187,7 +204,7 @@ impl Gatherer {
         };
         match self.probes.entry(target) {
             Entry::Vacant(entry) => {
-                grown += TARGET_BYTES + seen.source.len();
+                grown += TARGET_BYTES;
                 entry.insert(CompactRows { rows, first: CompactRow::of(seen, texts) });
             }
             Entry::Occupied(entry) => {
@@ -214,32 +231,27 @@ impl Gatherer {
         record.srcport()?;
         let contact = contact_hash(server, port, protocol);
         let time = seen.time()?;
-        let (source, grown) = match client {
-            IpAddr::V4(client) => {
-                let slot = (u32::from(client) ^ u32::from(client) >> 10) as usize % RECENT;
-                match self.recent.get(slot) {
-                    Some(Some(known)) if known.is(client, zone, time) => (known.source, 0),
-                    _ => {
-                        let day = time - time.rem_euclid(DAY);
-                        let found = self.source(Window(Some(day)), Address::V4(client), zone);
-                        *self.recent.get_mut(slot)? = Some(Recent { client, zone, day, source: found.0 });
-                        found
-                    }
-                }
-            }
-            IpAddr::V6(_) => self.source(pane(time).0, texts.address(seen.ends().client)?, zone),
-        };
-        let contacts = &mut self.sources.get_mut(source as usize)?.contacts;
-        let full = contacts.len() == CONTACTS;
-        if full && contacts.last().is_some_and(|last| contact >= *last) {
+        let IpAddr::V4(client) = client else {
+            let (source, grown) = self.source(pane(time).0, texts.address(seen.ends().client)?, zone);
+            self.sources.get_mut(source as usize)?.meet(contact);
             return Some(grown);
-        }
-        if let Err(place) = contacts.binary_search(&contact) {
-            if full {
-                contacts.pop();
+        };
+        let slot = (u32::from(client) ^ u32::from(client) >> 10) as usize % RECENT;
+        let (known, grown) = match self.recent.get(slot) {
+            Some(Some(known)) if known.is(client, zone, time) => {
+                if contact == known.last || contact >= known.above {
+                    return None;
+                }
+                (*known, 0)
             }
-            contacts.insert(place, contact);
-        }
+            _ => {
+                let day = time - time.rem_euclid(DAY);
+                let (source, grown) = self.source(Window(Some(day)), Address::V4(client), zone);
+                (Recent { client, zone, day, source, last: contact, above: u64::MAX }, grown)
+            }
+        };
+        let above = self.sources.get_mut(known.source as usize)?.meet(contact);
+        *self.recent.get_mut(slot)? = Some(Recent { last: contact, above, ..known });
         Some(grown)
     }
 
@@ -250,30 +262,30 @@ impl Gatherer {
             Entry::Occupied(entry) => (*entry.get(), 0),
             Entry::Vacant(entry) => {
                 entry.insert(next);
-                self.sources.push(Source { day, address, zone, contacts: Vec::new() });
+                self.sources.push(CompactSource { day, address, zone, contacts: Vec::new() });
                 (next, SOURCE_BYTES)
             }
         }
     }
 
-    /// The states of what was gathered, in no order; of a source that has several names, several times.
-    pub(in crate::detect) fn take<'b>(
-        self,
-        boundary: &'b Boundary,
-        texts: &'b Texts,
-    ) -> impl Iterator<Item = (Key, State)> + 'b {
-        let mut gathered: Vec<Vec<Probe>> = Vec::new();
-        gathered.resize_with(self.sources.len(), Vec::new);
-        let logged = |address: Address| match address {
-            Address::V4(address) => Logged::V4(address),
-            Address::Written(number) => Logged::Written(texts.get(number).to_owned()),
-        };
+    /// The states of what was gathered, in no order.
+    pub(in crate::detect) fn take(self, boundary: &Boundary, texts: &Texts) -> impl Iterator<Item = (Key, State)> {
+        let mut numbers = Numbers { texts, objects: FxHashMap::default(), zones: FxHashMap::default() };
+        // most sources have one, and a list that grows has room for four
+        let mut counts = vec![0_usize; self.sources.len()];
+        for target in self.probes.keys() {
+            if let Some(count) = counts.get_mut(target.source as usize) {
+                *count += 1;
+            }
+        }
+        let mut probes: Vec<Vec<Probe>> = counts.into_iter().map(Vec::with_capacity).collect();
+        let mut named = Vec::new();
         for (target, CompactRows { rows, first }) in self.probes {
-            let Some(probes) = gathered.get_mut(target.source as usize) else { continue };
+            let Some(probes) = probes.get_mut(target.source as usize) else { continue };
             probes.push(Probe {
                 target: Target {
-                    server: logged(target.server),
-                    zone: boundary.zone_name(target.zone).to_owned(),
+                    server: numbers.logged(target.server),
+                    zone: numbers.zone(target.zone, boundary, &mut named),
                     port: target.port,
                     protocol: target.protocol,
                 },
@@ -282,21 +294,56 @@ impl Gatherer {
                 rows,
                 first: Row {
                     start: first.start,
-                    source: texts.get(first.source).to_owned(),
+                    source: numbers.object(first.source, &mut named),
                     line: first.line,
-                    srcaddr: first.srcaddr.map(logged),
+                    srcaddr: first.srcaddr.map(|address| numbers.logged(address)),
                     srcport: first.srcport,
-                    dstaddr: first.dstaddr.map(logged),
+                    dstaddr: first.dstaddr.map(|address| numbers.logged(address)),
                     action: first.action,
                     verdict: first.verdict,
                 },
             });
         }
-        self.sources.into_iter().zip(gathered).map(move |(source, probes)| {
-            let key = state_key(source.day, boundary.zone_name(source.zone), &logged(source.address).to_string());
-            (key, State::Probes(Probes::new(source.zone == ZoneId::INTERNET, probes, source.contacts)))
+        let mut buckets: FxHashMap<(Window, u8), Vec<Source>> = FxHashMap::default();
+        for (source, probes) in self.sources.into_iter().zip(probes) {
+            let address = numbers.logged(source.address);
+            let zone = numbers.zone(source.zone, boundary, &mut named);
+            let bucket = buckets.entry((source.day, bucket(&address))).or_default();
+            bucket.push(Source { address, zone, targets: Targets::Each(probes), contacts: source.contacts });
+        }
+        buckets.into_iter().map(move |((day, bucket), sources)| {
+            (state_key(day, bucket), State::Probes(Probes::new(named.clone(), sources)))
         })
     }
+}
+
+/// Numbers of the texts that go with the probes.
+struct Numbers<'t> {
+    texts: &'t Texts,
+    objects: FxHashMap<u32, Number>,
+    zones: FxHashMap<ZoneId, Number>,
+}
+
+impl Numbers<'_> {
+    fn logged(&self, address: Address) -> Logged {
+        match address {
+            Address::V4(address) => Logged::V4(address),
+            Address::Written(number) => Logged::Written(self.texts.get(number).to_owned()),
+        }
+    }
+
+    fn object(&mut self, number: u32, named: &mut Vec<String>) -> Number {
+        *self.objects.entry(number).or_insert_with(|| add(named, self.texts.get(number)))
+    }
+
+    fn zone(&mut self, zone: ZoneId, boundary: &Boundary, named: &mut Vec<String>) -> Number {
+        *self.zones.entry(zone).or_insert_with(|| add(named, boundary.zone_name(zone)))
+    }
+}
+
+fn add(named: &mut Vec<String>, text: &str) -> Number {
+    named.push(text.to_owned());
+    (named.len() - 1) as Number
 }
 
 /// The hash of a contact. An IPv4 address is another than the IPv6 address that it can be mapped to.

@@ -40,13 +40,15 @@ pub(super) use evaluate::{KINDS, findings, state_key, withdrawn};
 pub(super) use gather::Gatherer;
 #[cfg(test)]
 pub(super) use gather::contact_hash;
+#[cfg(test)]
+pub(super) use probes::bucket;
 use probes::{CONTACTS, PANE};
-pub use probes::{Crowd, Logged, Probe, Probes, Row, Rows, Target, Targets, Verdicts};
+pub use probes::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 
 use super::window::{DAY, Window};
 
-/// The family that shares [`Probes`], as it stands in the key of their state.
-pub(super) const FAMILY: &str = "scan";
+/// The family that shares [`Probes`], as it stands in the key of their states.
+const FAMILY: &str = "scan";
 
 /// The day of an event time, and its pane in it.
 pub(super) fn pane(time: i64) -> (Window, u8) {

@@ -1,7 +1,8 @@
-//! What one source tried in one UTC day and was not allowed: the state of the scan detectors.
+//! What sources tried in one UTC day and were not allowed: the state of the scan detectors.
 //!
-//! Most sources of a day are seen once, and there may be very many of them: a probe is small, and nothing of it is text
-//! that can be a number. Probes merge in any order to the same probes (I7, I8): they are a sorted list until there are
+//! Most sources of a day are seen once, and there may be very many of them. So many sources share one state, those whose
+//! addresses have the same hash modulo [`BUCKETS`]; a probe is small, and the texts that many have are numbers of one
+//! list. States merge in any order to the same state (I7, I8): the probes of a source are a sorted list until there are
 //! too many of them, sketches from then on, and which of both does not depend on the way there.
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use crate::record::Action;
 pub(super) const PROBES: usize = 4096;
 /// Contacts in good order that are counted; more do not clear a source of more.
 pub(super) const CONTACTS: usize = 16;
+/// States of a day.
+const BUCKETS: u64 = 256;
 /// Rows of evidence.
 pub(super) const EVIDENCE: usize = 10;
 
@@ -50,13 +53,16 @@ impl fmt::Display for Logged {
     }
 }
 
+/// The number of a text, in the order of the texts.
+pub type Number = u32;
+
 /// Something that can be tried.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
     /// Its address.
     pub server: Logged,
-    /// Its zone: where VPCs overlap, one address stands in two.
-    pub zone: String,
+    /// Its zone, by number: where VPCs overlap, one address stands in two.
+    pub zone: Number,
     /// Its port.
     pub port: u16,
     /// IANA protocol number.
@@ -121,8 +127,8 @@ impl Rows {
 pub struct Row {
     /// Start of the record, milliseconds since 1970.
     pub start: Option<i64>,
-    /// URI of its object.
-    pub source: String,
+    /// URI of its object, by number.
+    pub source: Number,
     /// Line in the object.
     pub line: i64,
     /// Source address.
@@ -139,10 +145,10 @@ pub struct Row {
 
 impl Row {
     /// The row as an alert shows it.
-    pub(super) fn evidence(&self, target: &Target) -> Evidence {
+    pub(super) fn evidence(&self, target: &Target, texts: &[String]) -> Evidence {
         Evidence {
             start: self.start,
-            source: Some(self.source.clone()),
+            source: texts.get(self.source as usize).cloned(),
             line: self.line,
             srcaddr: self.srcaddr.as_ref().map(Logged::to_string),
             srcport: self.srcport,
@@ -226,9 +232,11 @@ impl Crowd {
         }
     }
 
-    fn add(&mut self, probe: &Probe) {
+    fn add(&mut self, probe: &Probe, texts: &[String]) {
         self.first(&probe.target, &probe.first);
         let Target { server, zone, port, protocol } = &probe.target;
+        // numbers are of one list only, sketches of all
+        let zone = texts.get(*zone as usize);
         self.targets.insert(hash(&(zone, server, port, protocol)));
         self.servers.insert(hash(&(zone, server)));
         self.ports.insert(hash(&(port, protocol)));
@@ -247,6 +255,17 @@ impl Crowd {
         self.servers.merge(&other.servers);
         self.ports.merge(&other.ports);
     }
+
+    fn renumber(&mut self, renumber: &mut impl FnMut(&mut Number)) {
+        let firsts = std::mem::take(&mut self.firsts).into_iter();
+        self.firsts = firsts
+            .map(|(mut target, mut row)| {
+                renumber(&mut target.zone);
+                renumber(&mut row.source);
+                (target, row)
+            })
+            .collect();
+    }
 }
 
 /// The targets of a source.
@@ -260,26 +279,52 @@ pub enum Targets {
 
 /// What a source tried in a day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Probes {
-    /// The source is of the internet.
-    pub external: bool,
+pub struct Source {
+    /// Its address.
+    pub address: Logged,
+    /// Its zone, by number.
+    pub zone: Number,
     /// What it tried and was not allowed.
     pub targets: Targets,
-    /// Contacts that the map allows and that were let through, as the smallest of their hashes, in order: of an
-    /// internal source alone, for they are what speaks for it. Sixteen at most.
+    /// Contacts that the map allows and that were let through, as the smallest of their hashes, in order: of a source
+    /// inside alone, for they are what speaks for it. Sixteen at most.
     pub contacts: Vec<u64>,
 }
 
-impl Probes {
-    /// Of these probes, in any order, and contacts.
-    pub fn new(external: bool, probes: Vec<Probe>, contacts: Vec<u64>) -> Self {
-        let mut new = Self { external, targets: Targets::Each(probes), contacts };
-        new.settle();
-        new
+impl Source {
+    fn place(&self) -> (&Logged, Number) {
+        (&self.address, self.zone)
     }
 
-    /// Makes good what merging left: order, and a crowd of targets that are too many.
-    fn settle(&mut self) {
+    /// Every number of a text.
+    fn renumber(&mut self, renumber: &mut impl FnMut(&mut Number)) {
+        renumber(&mut self.zone);
+        match &mut self.targets {
+            Targets::Crowd(crowd) => crowd.renumber(renumber),
+            Targets::Each(probes) => {
+                for probe in probes {
+                    renumber(&mut probe.target.zone);
+                    renumber(&mut probe.first.source);
+                }
+            }
+        }
+    }
+
+    fn merge(&mut self, other: Self, texts: &[String]) {
+        self.contacts.extend(other.contacts);
+        match (&mut self.targets, other.targets) {
+            (Targets::Each(probes), Targets::Each(more)) => probes.extend(more),
+            (Targets::Crowd(crowd), Targets::Crowd(more)) => crowd.merge(&more),
+            (Targets::Crowd(crowd), Targets::Each(more)) => more.iter().for_each(|probe| crowd.add(probe, texts)),
+            (Targets::Each(probes), Targets::Crowd(mut crowd)) => {
+                probes.iter().for_each(|probe| crowd.add(probe, texts));
+                self.targets = Targets::Crowd(crowd);
+            }
+        }
+    }
+
+    /// Puts what was added in order, and makes a crowd of targets that are too many.
+    fn settle(&mut self, texts: &[String]) {
         self.contacts.sort_unstable();
         self.contacts.dedup();
         self.contacts.truncate(CONTACTS);
@@ -299,23 +344,81 @@ impl Probes {
         if probes.len() > PROBES
             && let Some(mut crowd) = probes.first().map(Crowd::of)
         {
-            probes.iter().for_each(|probe| crowd.add(probe));
+            probes.iter().for_each(|probe| crowd.add(probe, texts));
             self.targets = Targets::Crowd(Box::new(crowd));
         }
     }
+}
 
-    /// Adds what was gathered elsewhere for the same source and day.
-    pub fn merge(&mut self, other: Self) {
-        self.contacts.extend(other.contacts);
-        match (&mut self.targets, other.targets) {
-            (Targets::Each(probes), Targets::Each(more)) => probes.extend(more),
-            (Targets::Crowd(crowd), Targets::Crowd(more)) => crowd.merge(&more),
-            (Targets::Crowd(crowd), Targets::Each(more)) => more.iter().for_each(|probe| crowd.add(probe)),
-            (Targets::Each(probes), Targets::Crowd(mut crowd)) => {
-                probes.iter().for_each(|probe| crowd.add(probe));
-                self.targets = Targets::Crowd(crowd);
+/// What the sources of a bucket tried in a day.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Probes {
+    /// The texts that are numbers elsewhere, in order: zones, and the URIs of objects.
+    pub texts: Vec<String>,
+    /// By address and zone, each of which stands once.
+    pub sources: Vec<Source>,
+}
+
+impl Probes {
+    /// Of these sources, in any order and each as often as it may be; texts too.
+    pub fn new(texts: Vec<String>, sources: Vec<Source>) -> Self {
+        let mut new = Self { texts, sources };
+        new.settle();
+        new
+    }
+
+    /// Adds what was gathered elsewhere; [`Self::settle`] must follow.
+    pub(in crate::detect) fn merge(&mut self, other: Self) {
+        let before = self.texts.len() as Number;
+        self.texts.extend(other.texts);
+        self.sources.extend(other.sources.into_iter().map(|mut source| {
+            source.renumber(&mut |number| *number = number.saturating_add(before));
+            source
+        }));
+    }
+
+    /// Leaves the texts that are used, in order.
+    fn settle_texts(&mut self) {
+        let mut used = vec![false; self.texts.len()];
+        let mut mark = |number: &mut Number| {
+            if let Some(used) = used.get_mut(*number as usize) {
+                *used = true;
+            }
+        };
+        self.sources.iter_mut().for_each(|source| source.renumber(&mut mark));
+        let mut once: Vec<&String> =
+            self.texts.iter().zip(&used).filter_map(|(text, used)| used.then_some(text)).collect();
+        once.sort_unstable();
+        once.dedup();
+        let place = |text| once.binary_search(&text).map_or(0, |place| place as Number);
+        let places: Vec<Number> = self.texts.iter().map(place).collect();
+        let mut renumber = |number: &mut Number| *number = places.get(*number as usize).copied().unwrap_or_default();
+        self.sources.iter_mut().for_each(|source| source.renumber(&mut renumber));
+        self.texts = once.into_iter().cloned().collect();
+    }
+
+    /// Puts what was added in order, each thing once.
+    pub(in crate::detect) fn settle(&mut self) {
+        self.settle_texts();
+        self.sources.sort_by(|one, other| one.place().cmp(&other.place()));
+        let mut sources: Vec<Source> = Vec::with_capacity(self.sources.len());
+        for source in self.sources.drain(..) {
+            match sources.last_mut().filter(|last| last.place() == source.place()) {
+                Some(last) => last.merge(source, &self.texts),
+                None => sources.push(source),
             }
         }
-        self.settle();
+        sources.iter_mut().for_each(|source| source.settle(&self.texts));
+        self.sources = sources;
     }
+}
+
+/// The bucket of an address. It stands in state files: that of an address must not change.
+pub(in crate::detect) fn bucket(address: &Logged) -> u8 {
+    let number = match address {
+        Logged::V4(address) => hash(&u32::from(*address)),
+        Logged::Written(text) => text.bytes().fold(0, |bits, byte| hash(&(bits, byte))),
+    };
+    // fewer than 256
+    (number % BUCKETS) as u8
 }

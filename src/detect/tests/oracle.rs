@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::boundary::{Boundary, Judgement, Verdict};
-use crate::detect::scan::{contact_hash, pane, state_key};
+use crate::detect::scan::{bucket, contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Traffic};
 use crate::detect::{
-    Evidence, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, State, Tally, Target, Targets, Verdicts, Window,
+    Evidence, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets, Verdicts,
+    Window,
 };
 use crate::record::{Field, FlowRecord};
 
@@ -146,7 +147,7 @@ fn probe(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option
             return None;
         }
         let contact = contact_hash(destination.parse().unwrap(), dstport, protocol);
-        return Some((state_key(day, word("client_zone"), source), Probes::new(false, vec![], vec![contact])));
+        return Some(of_source(day, word("client_zone"), source, vec![], vec![contact], vec![]));
     }
     let is_probe = ["blocked", "attempt", "breach"].contains(&judgement.verdict.as_str());
     if !is_probe || word("orientation") == "reply" && word("confidence") != "weak" {
@@ -157,7 +158,7 @@ fn probe(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option
     let (client, server) = judgement.zones?;
     let guarded = boundary.is_protected(if word("orientation") == "reply" { client } else { server });
     let probe = Probe {
-        target: Target { server: logged(destination), zone: to.to_owned(), port: dstport, protocol },
+        target: Target { server: logged(destination), zone: 0, port: dstport, protocol },
         pane,
         guarded,
         rows: Rows {
@@ -169,7 +170,7 @@ fn probe(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option
         },
         first: Kept {
             start: record.millis(Field::Start),
-            source: row.1.to_owned(),
+            source: 1,
             line: row.2,
             srcaddr: record.text(Field::Srcaddr).map(logged),
             srcport: record.srcport(),
@@ -178,7 +179,22 @@ fn probe(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option
             verdict: judgement.verdict,
         },
     };
-    Some((state_key(day, from, source), Probes::new(from == "internet", vec![probe], vec![])))
+    Some(of_source(day, from, source, vec![probe], vec![], vec![to.to_owned(), row.1.to_owned()]))
+}
+
+fn of_source(
+    day: Window,
+    zone: &str,
+    source: &str,
+    probes: Vec<Probe>,
+    contacts: Vec<u64>,
+    mut texts: Vec<String>,
+) -> (Key, Probes) {
+    let address = logged(source);
+    let key = state_key(day, bucket(&address));
+    texts.push(zone.to_owned());
+    let zone = texts.len() as u32 - 1;
+    (key, Probes::new(texts, vec![Source { address, zone, targets: Targets::Each(probes), contacts }]))
 }
 
 fn logged(text: &str) -> Logged {
@@ -205,10 +221,8 @@ pub(super) fn states<'r, 'a: 'r>(
         let outcome = boundary.and_then(|boundary| outcome(row, boundary, &judgement));
         let tallies = tally.into_iter().chain(outcome.map(|(key, tally)| (key, State::Tally(tally))));
         for (key, state) in tallies.chain(probes.map(|(key, probes)| (key, State::Probes(probes)))) {
-            match states.get_mut(&key) {
-                Some(have) => have.merge(state),
-                None => drop(states.insert(key, state)),
-            }
+            let have = states.remove(&key);
+            states.extend(State::merged(have.into_iter().chain([state])).map(|state| (key, state)));
         }
     }
     states.into_iter().collect()
@@ -235,16 +249,19 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
         let tally = match state {
             State::Tally(tally) => tally,
             State::Probes(probes) => {
-                bytes += EACH + probes.contacts.len() * size_of::<u64>();
-                let Targets::Each(targets) = &probes.targets else { continue };
-                bytes += EACH + targets.len() * size_of::<Probe>();
+                bytes += size_of_val(&*probes.sources) + probes.texts.iter().map(|name| text(name)).sum::<usize>();
                 let logged = |address: &Logged| match address {
                     Logged::V4(_) => 0,
                     Logged::Written(written) => text(written),
                 };
-                for Probe { target, first, .. } in targets {
-                    bytes += logged(&target.server) + text(&target.zone) + text(&first.source);
-                    bytes += [&first.srcaddr, &first.dstaddr].into_iter().flatten().map(logged).sum::<usize>();
+                for source in &probes.sources {
+                    bytes += EACH + size_of_val(&*source.contacts) + logged(&source.address);
+                    let Targets::Each(targets) = &source.targets else { continue };
+                    bytes += EACH + size_of_val(&**targets);
+                    for Probe { target, first, .. } in targets {
+                        bytes += logged(&target.server);
+                        bytes += [&first.srcaddr, &first.dstaddr].into_iter().flatten().map(logged).sum::<usize>();
+                    }
                 }
                 continue;
             }
