@@ -35,6 +35,7 @@ pub use tally::{Evidence, Key, Outcome, Tally};
 pub use window::Window;
 
 use outage::Outage;
+use unmapped::Unmapped;
 
 /// Every detector that counts.
 pub const COUNTERS: &[&dyn Counter] = &[
@@ -44,7 +45,8 @@ pub const COUNTERS: &[&dyn Counter] = &[
     &Outage::OneSided,
     &Outage::ReturnPath,
     &blocked::Blocked,
-    &unmapped::Unmapped,
+    &Unmapped::Vpc,
+    &Unmapped::Fields,
     &log_gap::LogGap,
 ];
 

@@ -192,12 +192,14 @@ fn an_attempt_says_what_became_of_it() {
 }
 
 #[test]
-fn an_unknown_vpc_and_a_gap_are_told() {
+fn an_unknown_vpc_missing_fields_and_a_gap_are_told() {
     let foreign = line("eni-x", "10.9.0.1 10.9.0.2 40000 22 6", 1, HOUR, "ACCEPT").0.replace("vpc-1", "vpc-2");
     let gap = format!("vpc-1 eni-db - - - - - - - {HOUR} {HOUR} - SKIPDATA -");
-    let found = all(vec![Line(foreign), Line(gap)]);
-    let names: Vec<_> = found.iter().map(|finding| &*finding.detector).collect();
-    assert_eq!(names, ["log-gap", "unmapped"]);
+    let nobody = line("eni-x", "- 10.0.2.9 40000 22 6", 1, HOUR, "ACCEPT");
+    let undecided = line("eni-x", "10.0.1.5 10.0.2.9 40000 22 6", 1, HOUR, "-");
+    let found = all(vec![Line(foreign), Line(gap), nobody, undecided]);
+    let names: Vec<_> = found.iter().map(|finding| (&*finding.detector, finding.flows)).collect();
+    assert_eq!(names, [("fields", 2), ("log-gap", 1), ("unmapped", 1)]);
 }
 
 #[test]

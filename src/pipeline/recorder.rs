@@ -12,7 +12,7 @@ use crate::parse::Batches;
 use crate::record::{FlowBatch, LineChunk, LogFormat, ParseError};
 
 /// Bytes of tallies after which they are written to a state file and begun anew.
-const TALLY_BYTES: usize = 24 << 20;
+const TALLY_BYTES: usize = 12 << 20;
 
 /// Where lines go that are no records: number, text and what is wrong with it.
 pub(super) type Reject<'r> = &'r mut dyn FnMut(&[(i64, &[u8], &ParseError)]) -> Result<(), LakeError>;

@@ -33,6 +33,8 @@ def detector_of(row):
         return "blocked"
     if verdict == "unmapped" and row["reason"] == "vpc-not-in-map":
         return "unmapped"
+    if verdict == "unmapped" and row["reason"] == "fields-missing":
+        return "fields"
     if verdict == "gap":
         return "log-gap"
     return None

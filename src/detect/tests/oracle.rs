@@ -47,6 +47,7 @@ fn one(
         },
         Verdict::Blocked if judgement.path.is_some() && protects() => ("blocked", false),
         Verdict::Unmapped if word("reason").as_deref() == Some("vpc-not-in-map") => ("unmapped", true),
+        Verdict::Unmapped if word("reason").as_deref() == Some("fields-missing") => ("fields", true),
         Verdict::Gap => ("log-gap", true),
         _ => return None,
     };
