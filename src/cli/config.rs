@@ -179,7 +179,7 @@ fn options(command: &clap::Command) -> BTreeMap<String, Arg> {
 
 fn report(path: &str, text: &str, problems: &[Problem]) -> String {
     use std::io::IsTerminal as _;
-    let files = [MapFile { name: path.to_owned(), text: text.to_owned() }];
+    let files = [MapFile { name: path.to_owned(), text: without_urls(text) }];
     let color = std::io::stderr().is_terminal();
     let mut out = format!("the config file {path} has {} mistake(s)\n", problems.len());
     for Problem { span, message, hint } in problems {
@@ -188,7 +188,46 @@ fn report(path: &str, text: &str, problems: &[Problem]) -> String {
             Report { level: Level::Error, code: None, place: &place, message, hint: hint.as_deref(), related: &[] };
         out.push_str(&render(&files, &report, color));
     }
-    out.trim_end().to_owned()
+    without_paths(out.trim_end())
+}
+
+/// The text of a config file to be shown, as long as it was: the URL of a webhook is a secret, and a mistake may stand
+/// beside it, or in it. What follows a key `url` is hidden to the end of its line.
+fn without_urls(text: &str) -> String {
+    let shown = |line: &str| {
+        let after_key = line.match_indices("url").find_map(|(at, key)| {
+            let (before, rest) = (line.get(..at)?, line.get(at + key.len()..)?);
+            let begins = before.chars().next_back().is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '-' | '_')));
+            let value = rest.trim_start_matches(['"', '\'']).trim_start().strip_prefix('=')?;
+            begins.then(|| line.len() - value.len())
+        });
+        let (kept, hidden) = line.split_at(after_key.unwrap_or(line.len()));
+        let hidden: String = hidden.bytes().map(|byte| if byte.is_ascii_whitespace() { ' ' } else { '*' }).collect();
+        kept.to_owned() + &hidden
+    };
+    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// A text in which every URL has lost what stands behind its host.
+fn without_paths(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (place, part) in text.split("://").enumerate() {
+        if place == 0 {
+            shown.push_str(part);
+            continue;
+        }
+        shown.push_str("://");
+        let end = part.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(part.len());
+        let (url, rest) = part.split_at(end);
+        // a user and a password, perhaps
+        let url = url.rsplit_once('@').map_or(url, |(_, host)| host);
+        match url.split_once('/') {
+            Some((host, path)) => shown.extend([host, "/", &"*".repeat(path.chars().count())]),
+            None => shown.push_str(url),
+        }
+        shown.push_str(rest);
+    }
+    shown
 }
 
 /// JSON Schema of the config file.

@@ -214,7 +214,7 @@ impl FormatArgs {
 /// Runs the program with these arguments (the first is the program's name).
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let (args, _sections) = match parse(&arguments) {
+    let (args, sections) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(Stop::Clap(error)) => {
             // help and version come as errors too; a closed pipe is nobody's fault
@@ -228,8 +228,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         LogForm::Json => LogOutput::Json,
     });
     let done = match args.command {
-        Command::Replay(args) => replay::run(&args),
-        Command::Stream(args) => stream::run(&args),
+        Command::Replay(args) => replay::run(&args, &sections),
+        Command::Stream(args) => stream::run(&args, &sections),
         Command::Explain(args) => explain::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Map(command) => map::run(&command),

@@ -7,22 +7,40 @@
 //!
 //! A section is added with a file beside this one, an entry in [`SECTIONS`] and a field of [`Sections`].
 
+mod deliver;
 mod detect;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use aws_config::SdkConfig;
 use serde_json::{Value as Json, json};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+pub(super) use deliver::SinkConfig;
+
+use super::Failure;
 use crate::detect::Settings;
+use crate::pipeline::Deliverer;
+use crate::telemetry::Metrics;
 
 /// What the config file says beside options of commands; without a file, what is so by default.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sections {
     /// `[detect]`.
     pub(super) detect: Settings,
+    /// `[[deliver]]`.
+    pub(super) deliver: Vec<SinkConfig>,
+}
+
+impl Sections {
+    /// Who brings alerts to the sinks; what is delivered is counted there.
+    pub(super) fn deliverer(&self, aws: Option<&SdkConfig>, metrics: Arc<Metrics>) -> Result<Deliverer, Failure> {
+        let sinks: Result<Vec<_>, Failure> = self.deliver.iter().map(|sink| sink.open(aws)).collect();
+        Ok(Deliverer::new(sinks?, metrics))
+    }
 }
 
 /// A table at the top of the config file.
@@ -36,7 +54,7 @@ pub(super) struct Section {
 }
 
 /// Every section.
-pub(super) const SECTIONS: &[Section] = &[detect::SECTION];
+pub(super) const SECTIONS: &[Section] = &[deliver::SECTION, detect::SECTION];
 
 /// The section of this name.
 pub(super) fn section(name: &str) -> Option<&'static Section> {
@@ -76,6 +94,8 @@ pub(super) enum Shape {
     Like(fn(&str) -> Result<(), String>),
     /// One of these words.
     Word(Vec<&'static str>),
+    /// A list of such words.
+    Words(Vec<&'static str>),
     /// A table with these keys.
     One(Vec<Key>),
     /// A table of such tables, by names that the file chooses.
@@ -110,6 +130,8 @@ pub(super) struct Entry {
     /// Where it begins.
     pub(super) span: Span,
     values: BTreeMap<&'static str, (Span, Value)>,
+    /// Its keys, also those whose values do not fit.
+    met: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -117,6 +139,7 @@ enum Value {
     Flag(bool),
     Number(u64),
     Text(String),
+    Texts(Vec<String>),
     Entries(Vec<(String, Entry)>),
 }
 
@@ -145,6 +168,19 @@ impl Entry {
         }
     }
 
+    /// The value of a [`Shape::Words`]; none where there is no such key.
+    pub(super) fn texts(&self, key: &str) -> &[String] {
+        match self.values.get(key) {
+            Some((_, Value::Texts(texts))) => texts,
+            _ => &[],
+        }
+    }
+
+    /// The place of a key's value, or of the table where that has no such key.
+    pub(super) fn at(&self, key: &str) -> &Span {
+        self.values.get(key).map_or(&self.span, |(span, _)| span)
+    }
+
     /// The value of a [`Shape::Like`], as this makes it; the shape let pass only what it takes.
     pub(super) fn parsed<T, E>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         self.text(key).and_then(|text| parse(text).ok())
@@ -162,6 +198,11 @@ impl Entry {
             _ => &[],
         };
         entries.iter().map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    /// Whether the key is there, whatever stands at it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.met.contains(&key)
     }
 
     /// Whether a value that fits stands at one of these keys.
@@ -218,14 +259,8 @@ impl Reader<'_> {
                     }
                 };
             }
-            (Shape::Word(words), DeValue::String(text)) => match words.contains(&&**text) {
-                true => Some(Value::Text(text.to_string())),
-                false => {
-                    let problem = Problem::new(&span, format!("{name} cannot be '{text}'"));
-                    self.problems.push(problem.hint(near_or_all(text, words)));
-                    return None;
-                }
-            },
+            (Shape::Word(words), DeValue::String(text)) => return self.word(name, words, &span, text).map(Value::Text),
+            (Shape::Words(words), DeValue::Array(array)) => Some(self.words(name, words, array)),
             (Shape::One(keys), DeValue::Table(table)) => {
                 Some(Value::Entries(vec![(String::new(), self.table(keys, span.clone(), table))]))
             }
@@ -238,6 +273,29 @@ impl Reader<'_> {
             self.problems.push(Problem::new(&span, message));
         }
         read
+    }
+
+    fn word(&mut self, name: &str, words: &[&str], span: &Span, text: &str) -> Option<String> {
+        if words.contains(&text) {
+            return Some(text.to_owned());
+        }
+        let problem = Problem::new(span, format!("{name} cannot be '{text}'"));
+        self.problems.push(problem.hint(near_or_all(text, words)));
+        None
+    }
+
+    fn words(&mut self, name: &str, words: &[&str], array: &DeArray<'_>) -> Value {
+        let mut texts = Vec::new();
+        for value in array {
+            match value.get_ref() {
+                DeValue::String(text) => texts.extend(self.word(name, words, &value.span(), text)),
+                other => {
+                    let message = format!("each of {name} is a text, not {}", other.kind());
+                    self.problems.push(Problem::new(&value.span(), message));
+                }
+            }
+        }
+        Value::Texts(texts)
     }
 
     fn named(&mut self, keys: &[Key], table: &DeTable<'_>) -> Value {
@@ -271,13 +329,12 @@ impl Reader<'_> {
     }
 
     fn table(&mut self, keys: &[Key], span: Span, table: &DeTable<'_>) -> Entry {
-        let mut entry = Entry { span, values: BTreeMap::new() };
-        let mut met = Vec::new();
+        let mut entry = Entry { span, ..Entry::default() };
         for (written, value) in table {
             let name = written.get_ref().replace('_', "-");
             match keys.iter().find(|key| key.name == name) {
                 Some(key) => {
-                    met.push(key.name);
+                    entry.met.push(key.name);
                     if let Some(read) = self.value(key.name, &key.shape, value) {
                         entry.values.insert(key.name, (value.span(), read));
                     }
@@ -289,7 +346,7 @@ impl Reader<'_> {
                 }
             }
         }
-        for key in keys.iter().filter(|key| key.required && !met.contains(&key.name)) {
+        for key in keys.iter().filter(|key| key.required && !entry.met.contains(&key.name)) {
             self.problems.push(Problem::new(&entry.span, format!("{} is missing", key.name)).hint(key.doc.clone()));
         }
         entry
@@ -344,6 +401,7 @@ impl Shape {
             Self::Number(least, most) => format!("a number from {least} to {most}"),
             Self::Text | Self::Like(_) => "a text".to_owned(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
+            Self::Words(words) => format!("a list of {}", words.join(", ")),
             Self::One(_) | Self::Named(_) => "a table".to_owned(),
             Self::Many(_) => "a list of tables".to_owned(),
         }
@@ -356,6 +414,7 @@ fn schema(shape: &Shape) -> Json {
         Shape::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
         Shape::Text | Shape::Like(_) => json!({"type": "string", "minLength": 1}),
         Shape::Word(words) => json!({"enum": words}),
+        Shape::Words(words) => json!({"type": "array", "items": {"enum": words}}),
         Shape::One(keys) => object(keys),
         Shape::Named(keys) => json!({"type": "object", "additionalProperties": object(keys)}),
         Shape::Many(keys) => json!({"type": "array", "items": object(keys)}),
