@@ -30,6 +30,9 @@ use shard::{Outcome, ShardError, follow};
 /// The most that one answer of a shard holds.
 const MOST_PAGE_BYTES: u64 = 10 << 20;
 
+/// The delivery of what was closed at the end may take so long.
+const LAST_DELIVERY: Duration = Duration::from_secs(10);
+
 /// After this time a worker without a shard is to have none.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -323,8 +326,10 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         if timeout_at(until, close(self.context.clone())).await.is_err() {
             tracing::warn!("windows not closed within the drain timeout; the next worker does");
         }
-        if timeout_at(until, deliver(self.context.clone())).await.is_err() {
-            tracing::warn!("alerts not delivered within the drain timeout; the next worker does");
+        // a receiver that does not answer shall not use up the time that this process is given
+        let soon = until.min(Instant::now() + LAST_DELIVERY);
+        if timeout_at(soon, deliver(self.context.clone())).await.is_err() {
+            tracing::warn!("alerts not delivered before the end; the next worker does");
         }
         self.context.leases.stop().await;
         self.over.map_or(Ok(()), Err)
