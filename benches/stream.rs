@@ -282,6 +282,7 @@ impl Setting {
                 in_flight_bytes: 128 << 20,
                 close_every: Duration::from_secs(600),
                 drain_timeout: Duration::from_secs(600),
+                deliverer: Arc::default(),
             },
             metrics: metrics.clone(),
             ready: Arc::new(Readiness::default()),

@@ -1,8 +1,9 @@
 //! An alert in the forms that others read: a finding of OCSF, a finding of AWS Security Hub, plain JSON. Pure: from an
-//! alert to a value; reading and printing is the caller's.
+//! alert to a value; reading and printing is the caller's. [`deliver`] alone talks to others: it brings them to receivers.
 
 mod asff;
 mod attack;
+pub mod deliver;
 mod json;
 mod ocsf;
 #[cfg(test)]

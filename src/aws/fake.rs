@@ -34,6 +34,11 @@ impl Answer {
         Self { status, headers: String::new(), body: body.into(), cut: usize::MAX }
     }
 
+    /// The connection ends without an answer.
+    pub(crate) fn none() -> Self {
+        Self::new(0, "")
+    }
+
     /// An error of S3 with this code.
     pub(crate) fn error(status: u16, code: &str) -> Self {
         Self::new(status, format!("<Error><Code>{code}</Code><Message>said so</Message></Error>"))
@@ -128,6 +133,9 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Asked> {
 /// `None`: the connection ends.
 async fn write(stream: &mut BufReader<TcpStream>, answer: &Answer, head: bool) -> Option<()> {
     let Answer { status, headers, body, cut } = answer;
+    if *status == 0 {
+        return None;
+    }
     let first = format!("HTTP/1.1 {status} As told\r\n{headers}content-length: {}\r\n\r\n", body.len());
     stream.get_mut().write_all(first.as_bytes()).await.ok()?;
     if head {

@@ -3,11 +3,14 @@
 
 pub mod backoff;
 pub mod blocking;
+mod explain;
 #[cfg(test)]
 pub(crate) mod fake;
 mod no_answer;
 pub mod s3;
 pub mod sqs;
+
+pub use explain::explain;
 
 use std::time::Duration;
 
@@ -47,6 +50,25 @@ pub async fn load(options: &AwsOptions) -> SdkConfig {
         loader = loader.endpoint_url(url);
     }
     loader.load().await
+}
+
+/// The configuration for a service that alerts go to, in this region if it is known. Who delivers is not to wait long: the
+/// next closing of windows tries again.
+pub fn to_deliver(config: &SdkConfig, region: Option<&str>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .build();
+    let mut builder = config.to_builder().timeout_config(timeouts);
+    if let Some(region) = region {
+        builder.set_region(Some(Region::new(region.to_owned())));
+    }
+    builder.build()
+}
+
+/// The region in an ARN: `arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME`.
+pub fn region_of_arn(arn: &str) -> Option<&str> {
+    arn.strip_prefix("arn:")?.split(':').nth(2).filter(|region| !region.is_empty())
 }
 
 fn http_client() -> SharedHttpClient {

@@ -3,6 +3,8 @@
 //! A key at the top holds for every command that has the option; one in a table of the command's name (`[replay]`,
 //! `[map.check]`) for that command, and goes before. What the command line or the environment gives goes before both.
 //! The keys are read off the command line's own definition, so the two cannot differ.
+//!
+//! Beside them are the tables of [`super::section`], which hold for every command.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +15,33 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Failure;
+use super::section::{Problem, SECTIONS, Sections, near_or_all, section};
 use crate::boundary::model::{MapFile, Place};
 use crate::boundary::{Level, Report, render};
 
-/// The arguments that the config file adds to what was typed.
-pub(super) fn arguments(path: &str, program: &clap::Command, typed: &ArgMatches) -> Result<Vec<String>, Failure> {
+/// A config file without a mistake.
+pub(super) struct Config {
+    /// The arguments that it adds to what was typed.
+    pub(super) arguments: Vec<String>,
+    /// What else it says.
+    pub(super) sections: Sections,
+}
+
+/// Reads a config file for the command that was typed.
+pub(super) fn read(path: &str, program: &clap::Command, typed: &ArgMatches) -> Result<Config, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read the config file {path}: {error}")))?;
     let (table, errors) = DeTable::parse_recoverable(&text);
-    let mut file = ConfigFile { problems: Vec::new(), values: BTreeMap::new() };
+    let mut file = ConfigFile { problems: Vec::new(), values: BTreeMap::new(), sections: Sections::default() };
     for error in errors {
-        file.problems.push((error.span().unwrap_or_default(), error.message().to_owned(), None));
+        file.problems.push(Problem::new(&error.span().unwrap_or_default(), error.message()));
     }
     let (name, matches, command) = chosen(program, typed);
     if file.problems.is_empty() {
         file.table(table.get_ref(), program, "", &name);
     }
     if !file.problems.is_empty() {
+        file.problems.sort_by_key(|problem| problem.span.start);
         return Err(Failure::usage(report(path, &text, &file.problems)));
     }
     let mut more = Vec::new();
@@ -49,7 +61,7 @@ pub(super) fn arguments(path: &str, program: &clap::Command, typed: &ArgMatches)
             Value::Text(text) => more.push(format!("--{key}={text}")),
         }
     }
-    Ok(more)
+    Ok(Config { arguments: more, sections: file.sections })
 }
 
 /// Where in the arguments the name of the subcommand ends.
@@ -87,11 +99,10 @@ enum Value {
     Text(String),
 }
 
-type Problem = (std::ops::Range<usize>, String, Option<String>);
-
 struct ConfigFile {
     problems: Vec<Problem>,
     values: BTreeMap<String, Value>,
+    sections: Sections,
 }
 
 impl ConfigFile {
@@ -101,6 +112,10 @@ impl ConfigFile {
         let mut inner = Vec::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
+            if let Some(section) = section(name).filter(|_| path.is_empty()) {
+                section.read(value, &mut self.sections, &mut self.problems);
+                continue;
+            }
             if let DeValue::Table(table) = value.get_ref() {
                 match command.find_subcommand(name) {
                     Some(command) => inner.push((table, command, join(path, name))),
@@ -132,7 +147,7 @@ impl ConfigFile {
             other => {
                 let wanted = if flag { "true or false" } else { "a text or a number" };
                 let message = format!("{name} takes {wanted}, not {}", other.type_str());
-                self.problems.push((value.span(), message, None));
+                self.problems.push(Problem::new(&value.span(), message));
                 None
             }
         }
@@ -140,18 +155,14 @@ impl ConfigFile {
 
     fn unknown(&mut self, key: &Spanned<std::borrow::Cow<'_, str>>, command: &clap::Command, what: &str) {
         let name = key.get_ref().replace('_', "-");
-        let names: Vec<String> = if what == "table" {
-            command.get_subcommands().map(|command| command.get_name().to_owned()).collect()
-        } else {
-            options(command).into_keys().collect()
+        let options = options(command);
+        let subcommands = command.get_subcommands().map(clap::Command::get_name);
+        let names: Vec<&str> = match what {
+            "table" => subcommands.chain(SECTIONS.iter().map(|section| section.name)).collect(),
+            _ => options.keys().map(String::as_str).collect(),
         };
-        let near =
-            names.iter().filter(|known| known.contains(&name) || name.contains(known.as_str())).min_by_key(|k| k.len());
-        let hint = match near {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("known: {}", names.join(", ")),
-        };
-        self.problems.push((key.span(), format!("there is no {what} {}", key.get_ref()), Some(hint)));
+        let problem = Problem::new(&key.span(), format!("there is no {what} {}", key.get_ref()));
+        self.problems.push(problem.hint(near_or_all(&name, &names)));
     }
 }
 
@@ -168,21 +179,63 @@ fn options(command: &clap::Command) -> BTreeMap<String, Arg> {
 
 fn report(path: &str, text: &str, problems: &[Problem]) -> String {
     use std::io::IsTerminal as _;
-    let files = [MapFile { name: path.to_owned(), text: text.to_owned() }];
+    let files = [MapFile { name: path.to_owned(), text: without_urls(text) }];
     let color = std::io::stderr().is_terminal();
     let mut out = format!("the config file {path} has {} mistake(s)\n", problems.len());
-    for (span, message, hint) in problems {
+    for Problem { span, message, hint } in problems {
         let place = Place { file: 0, span: span.clone() };
         let report =
             Report { level: Level::Error, code: None, place: &place, message, hint: hint.as_deref(), related: &[] };
         out.push_str(&render(&files, &report, color));
     }
-    out.trim_end().to_owned()
+    without_paths(out.trim_end())
+}
+
+/// The text of a config file to be shown, as long as it was: the URL of a webhook is a secret, and a mistake may stand
+/// beside it, or in it. What follows a key `url` is hidden to the end of its line.
+fn without_urls(text: &str) -> String {
+    let shown = |line: &str| {
+        let after_key = line.match_indices("url").find_map(|(at, key)| {
+            let (before, rest) = (line.get(..at)?, line.get(at + key.len()..)?);
+            let begins = before.chars().next_back().is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '-' | '_')));
+            let value = rest.trim_start_matches(['"', '\'']).trim_start().strip_prefix('=')?;
+            begins.then(|| line.len() - value.len())
+        });
+        let (kept, hidden) = line.split_at(after_key.unwrap_or(line.len()));
+        let hidden: String = hidden.bytes().map(|byte| if byte.is_ascii_whitespace() { ' ' } else { '*' }).collect();
+        kept.to_owned() + &hidden
+    };
+    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// A text in which every URL has lost what stands behind its host.
+fn without_paths(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (place, part) in text.split("://").enumerate() {
+        if place == 0 {
+            shown.push_str(part);
+            continue;
+        }
+        shown.push_str("://");
+        let end = part.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(part.len());
+        let (url, rest) = part.split_at(end);
+        // a user and a password, perhaps
+        let url = url.rsplit_once('@').map_or(url, |(_, host)| host);
+        match url.split_once('/') {
+            Some((host, path)) => shown.extend([host, "/", &"*".repeat(path.chars().count())]),
+            None => shown.push_str(url),
+        }
+        shown.push_str(rest);
+    }
+    shown
 }
 
 /// JSON Schema of the config file.
 pub(super) fn schema(program: &clap::Command) -> serde_json::Value {
     let mut schema = table_schema(program);
+    for section in SECTIONS {
+        schema["properties"][section.name] = section.schema();
+    }
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("flowbound config file");
     schema
@@ -220,13 +273,17 @@ mod tests {
     use super::*;
     use clap::CommandFactory as _;
 
-    fn more(text: &str, typed: &[&str]) -> Result<Vec<String>, Failure> {
+    fn read(text: &str, typed: &[&str]) -> Result<Config, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flowbound.toml");
         std::fs::write(&path, text).unwrap();
         let program = super::super::Args::command();
         let matches = program.clone().try_get_matches_from(typed).unwrap();
-        arguments(path.to_str().unwrap(), &program, &matches)
+        super::read(path.to_str().unwrap(), &program, &matches)
+    }
+
+    fn more(text: &str, typed: &[&str]) -> Result<Vec<String>, Failure> {
+        read(text, typed).map(|config| config.arguments)
     }
 
     #[test]
@@ -247,5 +304,33 @@ mod tests {
         for part in ["did you mean threads?", "takes true or false", "no table replays", "no key nothing"] {
             assert!(failure.message.contains(part), "{part} in {}", failure.message);
         }
+    }
+
+    const SECTION: &str = r#"
+[detect."scan.vertical"]
+ports = 20
+[detect."scan.vertical".zones.internet]
+enabled = false
+[detect.breach.zones]
+rds = { flows = 3 }
+[[detect.allow]]
+reason = "vulnerability scanner, SEC-12"
+client = "10.0.9.0/24"
+server_zone = "rds"
+until = 2027-01-31
+"#;
+
+    #[test]
+    fn a_section_holds_for_every_command() {
+        let sections = read(SECTION, &["flowbound", "explain"]).unwrap().sections;
+        let settings = &sections.detect;
+        assert_eq!((settings.vertical.of(None).ports, settings.vertical.of(Some("internet")).ports), (20, 20));
+        assert!(settings.vertical.of(Some("web")).enabled && !settings.vertical.of(Some("internet")).enabled);
+        assert_eq!(settings.counting["breach"].of(Some("rds")).flows, 3);
+        let [allowed] = settings.allow.as_slice() else { panic!("{:?}", settings.allow) };
+        assert_eq!(allowed.reason, "vulnerability scanner, SEC-12");
+        assert_eq!(allowed.client, Some("10.0.9.0/24".parse().unwrap()));
+        assert_eq!((allowed.server_zone.as_deref(), allowed.until), (Some("rds"), Some(1_801_353_600_000)));
+        assert_eq!(read("", &["flowbound", "explain"]).unwrap().sections.detect, crate::detect::Settings::default());
     }
 }

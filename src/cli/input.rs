@@ -1,5 +1,9 @@
 //! Which logs are read.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::{Failure, warn};
 use crate::source::{InputError, InputFilter, Inputs, Sources, TimeSpan};
 
@@ -36,6 +40,13 @@ pub(super) fn parse_time(text: &str) -> Result<i64, String> {
 pub(super) fn parse_account(text: &str) -> Result<String, String> {
     let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     is_account.then(|| text.to_owned()).ok_or_else(|| "an account has twelve digits".to_owned())
+}
+
+/// A network, or an address as the network of itself.
+pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    let network = text.parse().ok().or_else(address);
+    network.ok_or_else(|| "give an address (10.0.5.63) or a network (10.0.5.0/24)".to_owned())
 }
 
 impl InputArgs {

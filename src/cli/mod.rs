@@ -11,6 +11,7 @@ mod map;
 mod queue;
 mod replay;
 mod schema;
+mod section;
 mod stream;
 mod summary;
 
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use self::section::Sections;
 use crate::aws::s3::{S3Uri, SCHEME};
 use crate::boundary::{Boundary, BoundaryMap, Selection, load_map};
 use crate::telemetry::{LogOutput, start_log};
@@ -212,8 +214,8 @@ impl FormatArgs {
 /// Runs the program with these arguments (the first is the program's name).
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let args = match parse(&arguments) {
-        Ok(args) => args,
+    let (args, sections) = match parse(&arguments) {
+        Ok(parsed) => parsed,
         Err(Stop::Clap(error)) => {
             // help and version come as errors too; a closed pipe is nobody's fault
             let _closed_pipe = error.print();
@@ -226,8 +228,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         LogForm::Json => LogOutput::Json,
     });
     let done = match args.command {
-        Command::Replay(args) => replay::run(&args),
-        Command::Stream(args) => stream::run(&args),
+        Command::Replay(args) => replay::run(&args, &sections),
+        Command::Stream(args) => stream::run(&args, &sections),
         Command::Explain(args) => explain::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Map(command) => map::run(&command),
@@ -245,17 +247,19 @@ enum Stop {
 
 /// Two steps: what was typed, then the same with the config file's values where neither the command line nor the
 /// environment gave one. The first step lets missing options pass: the file may have them.
-fn parse(arguments: &[OsString]) -> Result<Args, Stop> {
+fn parse(arguments: &[OsString]) -> Result<(Args, Sections), Stop> {
     let typed = Args::command().ignore_errors(true).try_get_matches_from(arguments).map_err(Stop::Clap)?;
     let mut all = arguments.to_vec();
+    let mut sections = Sections::default();
     if let Some(path) = typed.try_get_one::<String>("config").ok().flatten() {
-        let more = config::arguments(path, &Args::command(), &typed).map_err(Stop::Config)?;
+        let config = config::read(path, &Args::command(), &typed).map_err(Stop::Config)?;
+        sections = config.sections;
         // right behind the subcommand's name: behind `--` they would be inputs
         let place = config::place(arguments, &typed);
-        all.splice(place..place, more.into_iter().map(OsString::from));
+        all.splice(place..place, config.arguments.into_iter().map(OsString::from));
     }
     let matches = Args::command().try_get_matches_from(all).map_err(Stop::Clap)?;
-    Args::from_arg_matches(&matches).map_err(Stop::Clap)
+    Args::from_arg_matches(&matches).map(|args| (args, sections)).map_err(Stop::Clap)
 }
 
 fn tell(failure: Failure) -> Exit {

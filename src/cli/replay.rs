@@ -9,12 +9,13 @@ use tokio::runtime::{Builder, Runtime};
 use super::aws::{self, AwsArgs};
 use super::input::InputArgs;
 use super::queue::{OpenQueue, QueueArgs};
+use super::section::{Sections, SinkConfig};
 use super::summary::{render_json, render_text};
 use super::{Exit, Failure, FormatArgs, MapArgs, Place, print, warn};
 use crate::aws::s3::{S3, S3Uri};
 use crate::boundary::Boundary;
 use crate::lake::{Access, FileLimits, LakeError, LocalStore, S3Store, Store};
-use crate::pipeline::{MapChange, Replay, ReplayError, ReplayOptions, Skipped, Summary};
+use crate::pipeline::{Deliverer, MapChange, Replay, ReplayError, ReplayOptions, Skipped, Summary};
 use crate::record::field::is_known_name;
 use crate::record::{Field, LogFormat};
 use crate::source::{InputObject, Sources, spool_standard_input};
@@ -85,20 +86,22 @@ Verdicts:
 /// Where standard input is kept while it is replayed, in the lake.
 const SPOOL: &str = "_flowbound/standard-input";
 
-pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
+pub(super) fn run(args: &ReplayArgs, sections: &Sections) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?;
     let format = args.format.format()?.map(Arc::new);
     let place = Place::parse(&args.out)?;
     let filter = args.input.filter()?;
     warn_of_format(format.as_deref(), boundary.is_some());
     // a local replay neither reads AWS configuration nor asks for credentials
-    let (runtime, config) = if args.queue.is_given() || args.input.is_remote() || matches!(place, Place::S3(_)) {
+    let remote = args.queue.is_given() || args.input.is_remote() || matches!(place, Place::S3(_));
+    let (runtime, config) = if remote || sections.deliver.iter().any(SinkConfig::is_aws) {
         let runtime = aws::runtime()?;
         let config = runtime.block_on(args.aws.config());
         (runtime, Some(config))
     } else {
-        (Builder::new_current_thread().build().map_err(Failure::failed)?, None)
+        (Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?, None)
     };
+    let deliverer = Arc::new(sections.deliverer(config.as_ref(), Arc::default())?);
     let s3 = config.as_ref().map(|config| args.aws.s3(config, runtime.handle().clone()));
     let sources = s3.clone().map_or_else(Sources::default, Sources::with_s3);
     let queue = match (&config, &s3) {
@@ -112,7 +115,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
             (Input::Objects(found.objects), found.unreadable)
         }
     };
-    let run = Run { args, runtime: &runtime, boundary: boundary.as_ref(), format, sources };
+    let run = Run { args, runtime: &runtime, boundary: boundary.as_ref(), format, sources, deliverer };
     let mut summary = match place {
         Place::Folder(folder) => run.into_folder(&folder, input)?,
         Place::S3(uri) => run.into_s3(s3, &uri, input)?,
@@ -125,9 +128,18 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     }
     let clean = summary.quarantined_lines() + summary.known_quarantined + summary.known_faults == 0
         && summary.faults.is_empty();
+    for delivery in &summary.deliveries {
+        if let Some(why) = &delivery.failure {
+            warn(format_args!(
+                "the sink {} did not get every alert: {why}; the lake has them all, and the next run delivers the others",
+                delivery.sink
+            ));
+        }
+    }
+    let delivered = summary.deliveries.iter().all(|delivery| delivery.failure.is_none());
     // what a queue names and nobody could read is in the queue again
     let all_read = summary.skipped.is_empty() || args.queue.is_given();
-    Ok(match (all_read, clean) {
+    Ok(match (all_read && delivered, clean) {
         (false, _) => Exit::Failed,
         (true, false) if args.strict => Exit::Quarantined,
         _ => Exit::Done,
@@ -146,6 +158,7 @@ struct Run<'r> {
     boundary: Option<&'r Boundary>,
     format: Option<Arc<LogFormat>>,
     sources: Sources,
+    deliverer: Arc<Deliverer>,
 }
 
 impl Run<'_> {
@@ -191,7 +204,7 @@ impl Run<'_> {
     }
 
     fn replay(self, store: &impl Store, access: Access, input: Input) -> Result<Summary, Failure> {
-        let mut options = self.args.options(self.format, access);
+        let mut options = ReplayOptions { deliverer: self.deliverer, ..self.args.options(self.format, access) };
         let mut progress = Progress::hidden();
         match &input {
             // a batch of messages is what is committed
@@ -230,6 +243,7 @@ impl ReplayArgs {
                 _ => MapChange::Refuse,
             },
             access,
+            ..ReplayOptions::default()
         }
     }
 }

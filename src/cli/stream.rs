@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::aws::AwsArgs;
 use super::input::parse_time;
+use super::section::Sections;
 use super::{Exit, Failure, FormatArgs, MapArgs, Place};
 use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
@@ -129,6 +130,8 @@ impl StreamArgs {
             in_flight_bytes: mib(self.in_flight_mib),
             close_every: seconds("close-every", self.close_every)?,
             drain_timeout: seconds("drain-timeout", self.drain_timeout)?,
+            // when AWS is set up
+            deliverer: Arc::default(),
         })
     }
 
@@ -138,16 +141,23 @@ impl StreamArgs {
     }
 }
 
-pub(super) fn run(args: &StreamArgs) -> Result<Exit, Failure> {
+pub(super) fn run(args: &StreamArgs, sections: &Sections) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?.map(Arc::new);
     let options = args.options()?;
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    runtime.map_err(Failure::failed)?.block_on(follow(args, boundary, options))
+    runtime.map_err(Failure::failed)?.block_on(follow(args, sections, boundary, options))
 }
 
-async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: StreamOptions) -> Result<Exit, Failure> {
+async fn follow(
+    args: &StreamArgs,
+    sections: &Sections,
+    boundary: Option<Arc<Boundary>>,
+    mut options: StreamOptions,
+) -> Result<Exit, Failure> {
     let aws = args.aws.config().await;
+    let metrics = Arc::new(Metrics::default());
+    options.deliverer = Arc::new(sections.deliverer(Some(&aws), metrics.clone())?);
     let client = aws_sdk_kinesis::Client::new(&aws);
     // before anything is made for a stream that is not there
     let shards = StreamShards::of(client.clone(), &args.stream).await.map_err(Failure::failed)?;
@@ -155,7 +165,7 @@ async fn follow(args: &StreamArgs, boundary: Option<Arc<Boundary>>, options: Str
     if let Some(consumer) = args.efo.as_ref().filter(|consumer| !consumer.starts_with(&consumers)) {
         return Err(Failure::usage(format!("--efo {consumer}: the stream's consumers begin with {consumers}")));
     }
-    let run = Run { args, aws, client, shards, boundary, options };
+    let run = Run { args, aws, client, shards, boundary, options, metrics };
     match Place::parse(&args.out)? {
         Place::Folder(folder) => {
             let unwritable = |error| Failure::failed(format!("cannot write the lake {}: {error}", folder.display()));
@@ -182,6 +192,7 @@ struct Run<'r> {
     shards: StreamShards,
     boundary: Option<Arc<Boundary>>,
     options: StreamOptions,
+    metrics: Arc<Metrics>,
 }
 
 impl Run<'_> {
@@ -202,11 +213,10 @@ impl Run<'_> {
     }
 
     async fn with_leases(self, store: impl Store + 'static, table: impl LeaseTable) -> Result<Exit, Failure> {
-        let Self { args, client, shards, boundary, options, .. } = self;
+        let Self { args, client, shards, boundary, options, metrics, .. } = self;
         // before anything is owned: a signal while the start is under way is one, too
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
-        let metrics = Arc::new(Metrics::default());
         let ready = Arc::new(Readiness::default());
         if let Some(address) = args.listen {
             let cannot = |error| Failure::failed(format!("cannot listen on {address}: {error}"));

@@ -78,6 +78,7 @@ fn write_text(
         writeln!(out, "{} {}: {}", style.paint("31", "Not read "), skipped.uri, skipped.why)?;
     }
     write_alerts(out, &summary.alerts, style)?;
+    write_deliveries(out, summary, style)?;
     writeln!(out)?;
     let written =
         if summary.files == 0 { String::new() } else { format!(" ({} written)", plural(summary.files, "file")) };
@@ -193,6 +194,18 @@ fn write_alerts(out: &mut String, alerts: &Alerts, style: &Style) -> std::fmt::R
     }
 }
 
+fn write_deliveries(out: &mut String, summary: &Summary, style: &Style) -> std::fmt::Result {
+    for delivery in &summary.deliveries {
+        let alerts = plural(delivery.delivered, "alert");
+        writeln!(out, "Delivered {alerts} to {}", delivery.sink)?;
+        if let Some(why) = &delivery.failure {
+            let behind = plural(delivery.behind, "commit");
+            writeln!(out, "{} {}: {behind} left: {why}", style.paint("31", "Not delivered"), delivery.sink)?;
+        }
+    }
+    Ok(())
+}
+
 /// The alerts, the worst and newest first; the same one in several hours is one line, with their number.
 fn folded(alerts: &[AlertLine]) -> Vec<(&AlertLine, usize)> {
     let mut by_title: BTreeMap<(&str, &str), (&AlertLine, usize)> = BTreeMap::new();
@@ -235,6 +248,7 @@ pub(super) fn render_json(summary: &Summary, lake: &str) -> String {
         "alerts_by_severity": by_severity,
         "alerts_withdrawn": summary.alerts.withdrawn,
         "worst_alerts": worst,
+        "deliveries": summary.deliveries,
         "faults": summary.faults,
         "files": summary.files,
         "seconds": summary.elapsed.as_secs_f64(),

@@ -5,6 +5,7 @@
 //! the same alerts. One alert per key and window, never one per record.
 
 mod alert;
+mod allow;
 mod attempt;
 mod blocked;
 mod breach;
@@ -15,6 +16,7 @@ mod log_gap;
 mod outage;
 mod scan;
 mod seen;
+mod settings;
 mod sketch;
 mod state;
 mod tally;
@@ -24,11 +26,13 @@ mod unmapped;
 pub mod window;
 
 pub use alert::{Alert, AlertStatus};
+pub use allow::Allowed;
 pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
 pub use scan::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 pub use seen::Seen;
+pub use settings::{Counting, Horizontal, Knob, Settings, Slow, Thresholds, Tunable, Tuned, Vertical};
 pub use sketch::Sketch;
 pub use state::{State, alert_key, findings, withdrawn};
 pub use tally::{Evidence, Key, Outcome, Tally};

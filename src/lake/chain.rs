@@ -159,6 +159,18 @@ impl<'s, S: Store> Chain<'s, S> {
         Ok(commits)
     }
 
+    /// The commit of this number, if there is one.
+    pub async fn read_one(store: &'s S, name: &str, number: u64) -> Result<Option<Commit>, LakeError> {
+        Self::new(store, name).read_commit(number).await
+    }
+
+    /// The number of a chain's last commit, 0 if there is none. Nothing is finished, whatever a crash left.
+    pub async fn head_number(store: &'s S, name: &str) -> Result<u64, LakeError> {
+        let mut chain = Self::new(store, name);
+        chain.follow_head().await?;
+        Ok(chain.next_number() - 1)
+    }
+
     /// Creates an empty commit that carries on where the chain is, so that no earlier writer can commit any more; then
     /// clears what they staged. `first` is carried where nothing was committed yet.
     ///

@@ -2,6 +2,7 @@
 //! Only this module knows the order.
 
 mod close;
+mod deliver;
 mod plan;
 mod queue;
 mod recorder;
@@ -10,6 +11,7 @@ mod stream;
 mod summary;
 mod worker;
 
+pub use deliver::{Deliverer, Delivery};
 pub use plan::{MapChange, PlanError};
 pub use queue::{QueueError, QueueOptions};
 pub use replay::{Replay, ReplayError, ReplayOptions};

@@ -54,6 +54,7 @@ impl<S: Store> Replay<'_, S> {
         let mut follower = Follower { replay: self, session: None, stop, summary: Summary::default() };
         // what is wrong with the lake or the map shows now, not when the first message comes
         follower.attempt(async |_| Ok(())).await?;
+        follower.deliver().await;
         tracing::info!("following");
         follower.until_stopped(queue, options).await?;
         follower.close().await?;
@@ -119,7 +120,13 @@ impl<'r, S: Store> Follower<'r, S> {
     async fn close(&mut self) -> Result<(), ReplayError> {
         let alerts = self.attempt(async |session| session.close().await).await?;
         self.summary.merge(Summary { alerts, ..Summary::default() });
+        self.deliver().await;
         Ok(())
+    }
+
+    async fn deliver(&mut self) {
+        let deliveries = self.replay.deliver().await;
+        self.summary.merge(Summary { deliveries, ..Summary::default() });
     }
 
     /// Does something with the lake, again and again as long as what hinders it passes.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::close::close_windows;
+use super::deliver::{Deliverer, Delivery, merge};
 use super::plan::{MapChange, Plan, PlanError, UnitPlan, plan};
 use super::summary::{Alerts, Fault, Skipped, Summary};
 use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
@@ -31,6 +32,8 @@ pub struct ReplayOptions {
     pub map_change: MapChange,
     /// Whether the caller holds the lake's lock.
     pub access: Access,
+    /// Who gets the alerts.
+    pub deliverer: Arc<Deliverer>,
 }
 
 impl Default for ReplayOptions {
@@ -42,6 +45,7 @@ impl Default for ReplayOptions {
             unit_bytes: 256 << 20,
             map_change: MapChange::default(),
             access: Access::Exclusive,
+            deliverer: Arc::default(),
         }
     }
 }
@@ -79,9 +83,18 @@ impl<S: Store> Replay<'_, S> {
     pub async fn run(&self, input: Vec<InputObject>) -> Result<Summary, ReplayError> {
         let started = Instant::now();
         let mut session = Session::open(self).await?;
+        // what an earlier run committed and did not deliver
+        let before = self.deliver().await;
         let done = session.work_and_close(input).await;
         self.progress.clear();
-        Ok(Summary { elapsed: started.elapsed(), ..done? })
+        let mut summary = done?;
+        summary.deliveries = merge(before, self.deliver().await);
+        Ok(Summary { elapsed: started.elapsed(), ..summary })
+    }
+
+    /// Brings what is committed to who gets the alerts.
+    pub(super) async fn deliver(&self) -> Vec<Delivery> {
+        self.options.deliverer.deliver(self.store, REPLAY).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::deliver::{Delivery, merge};
 use crate::boundary::Severity;
 use crate::detect::{Alert, AlertStatus};
 
@@ -152,6 +153,8 @@ pub struct Summary {
     pub decoded_bytes: u64,
     /// Alerts that are new or changed.
     pub alerts: Alerts,
+    /// What came of the delivery of alerts, for each sink.
+    pub deliveries: Vec<Delivery>,
     /// Objects that could not be read to their end.
     pub faults: Vec<Fault>,
     /// Files of the tables that were written.
@@ -182,6 +185,7 @@ impl Summary {
         self.read_bytes += round.read_bytes;
         self.decoded_bytes += round.decoded_bytes;
         self.alerts.merge(round.alerts);
+        self.deliveries = merge(std::mem::take(&mut self.deliveries), round.deliveries);
         self.skipped.extend(round.skipped);
         self.skipped.truncate(KEPT);
         self.faults.extend(round.faults);

@@ -46,6 +46,18 @@ struct Detector {
     detector: &'static str,
 }
 
+/// Of one receiver of alerts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sink {
+    sink: String,
+}
+
+impl Sink {
+    fn of(name: &str) -> Self {
+        Self { sink: name.to_owned() }
+    }
+}
+
 /// A shard answers at least every few seconds, with records or without. After this time without an answer its lag grows.
 const SILENT: Duration = Duration::from_secs(10);
 
@@ -103,6 +115,9 @@ pub struct Metrics {
     leases: Family<Event, Count>,
     owned: Level,
     alerts: Family<Detector, Count>,
+    delivered: Family<Sink, Count>,
+    delivery_failures: Family<Sink, Count>,
+    undelivered: Family<Sink, Level>,
     memory: Level,
 }
 
@@ -129,6 +144,9 @@ impl Default for Metrics {
             leases: Family::default(),
             owned: Level::default(),
             alerts: Family::default(),
+            delivered: Family::default(),
+            delivery_failures: Family::default(),
+            undelivered: Family::default(),
             memory: Level::default(),
         };
         let registry = &mut metrics.registry;
@@ -167,6 +185,11 @@ impl Default for Metrics {
         registry.register("lease_events", "What happened to leases", metrics.leases.clone());
         registry.register("shards_owned", "Shards that this worker follows", metrics.owned.clone());
         registry.register("alerts", "New alerts and revisions of alerts", metrics.alerts.clone());
+        registry.register("alerts_delivered", "Alerts that a sink got", metrics.delivered.clone());
+        let failures = "Times that a sink did not get all alerts and is tried again after the next closing";
+        registry.register("delivery_failures", failures, metrics.delivery_failures.clone());
+        let undelivered = "Commits of which a sink does not have every alert";
+        registry.register("undelivered_commits", undelivered, metrics.undelivered.clone());
         registry.register_with_unit("resident_memory", "Memory of the process", Unit::Bytes, metrics.memory.clone());
         metrics
     }
@@ -259,6 +282,21 @@ impl Metrics {
         self.alerts.get_or_create(&Detector { detector }).inc();
     }
 
+    /// A sink got an alert.
+    pub fn delivered(&self, sink: &str) {
+        self.delivered.get_or_create(&Sink::of(sink)).inc();
+    }
+
+    /// A sink did not get all alerts.
+    pub fn delivery_failure(&self, sink: &str) {
+        self.delivery_failures.get_or_create(&Sink::of(sink)).inc();
+    }
+
+    /// Of so many commits a sink does not have every alert.
+    pub fn undelivered(&self, sink: &str, commits: u64) {
+        self.undelivered.get_or_create(&Sink::of(sink)).set(i64::try_from(commits).unwrap_or(i64::MAX));
+    }
+
     /// Memory of the process, in bytes.
     pub fn memory(&self, bytes: u64) {
         self.memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -291,6 +329,9 @@ mod tests {
         metrics.uncommitted("shardId-000000000000", 1, 2);
         metrics.retried("shardId-000000000000", "throttled");
         metrics.lease("shardId-000000000001", LeaseChange::Acquired, 1);
+        metrics.delivered("oncall");
+        metrics.delivery_failure("oncall");
+        metrics.undelivered("oncall", 3);
         let text = metrics.render();
         for line in [
             "flowbound_kinesis_records_total{shard=\"shardId-000000000000\"} 1",
@@ -301,6 +342,9 @@ mod tests {
             "flowbound_read_retries_total{shard=\"shardId-000000000000\",reason=\"throttled\"} 1",
             "flowbound_lease_events_total{event=\"acquired\"} 1",
             "flowbound_shards_owned 1",
+            "flowbound_alerts_delivered_total{sink=\"oncall\"} 1",
+            "flowbound_delivery_failures_total{sink=\"oncall\"} 1",
+            "flowbound_undelivered_commits{sink=\"oncall\"} 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

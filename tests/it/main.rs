@@ -5,6 +5,7 @@
 mod acceptance;
 mod alerts;
 mod cli;
+mod deliver;
 mod lake;
 mod logs;
 mod ranks;

@@ -100,7 +100,7 @@ fn an_import_against_the_ranks_is_found() {
     assert!(problem("boundary", "detect").is_some() && problem("unheard", "record").is_some());
 }
 
-/// Pure modules: no I/O, no clock, no async, no threads.
+/// Pure modules: no I/O, no clock, no async, no threads; but for the delivery of alerts.
 #[test]
 fn the_core_is_pure() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -108,6 +108,9 @@ fn the_core_is_pure() {
         let mut files = Vec::new();
         sources(&root.join(module), &mut files);
         for file in files {
+            if file.starts_with(root.join("alert/deliver")) {
+                continue;
+            }
             let text = fs::read_to_string(&file).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             for banned in

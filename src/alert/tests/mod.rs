@@ -33,7 +33,7 @@ fn row(line: i64) -> Evidence {
     }
 }
 
-fn alert(detector: &str) -> Alert {
+pub(super) fn alert(detector: &str) -> Alert {
     let text = |text: &str| Some(text.to_owned());
     let finding = Finding {
         alert_id: "0123456789abcdef0123456789abcdef".to_owned(),

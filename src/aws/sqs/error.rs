@@ -104,7 +104,7 @@ fn answered(url: &str, region: &str, status: u16, code: Option<&str>, said: Opti
 }
 
 /// The region in a queue's URL: `https://sqs.REGION.amazonaws.com/…`, or of old `https://REGION.queue.amazonaws.com/…`.
-fn region_of(url: &str) -> Option<&str> {
+pub fn region_of(url: &str) -> Option<&str> {
     let host = url.split_once("://")?.1.split(['/', ':']).next()?;
     let parts: Vec<&str> = host.split('.').collect();
     parts.windows(2).find_map(|pair| match pair {

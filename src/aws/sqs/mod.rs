@@ -2,7 +2,7 @@
 
 mod error;
 
-pub use error::{SqsError, SqsErrorKind};
+pub use error::{SqsError, SqsErrorKind, region_of};
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use ipnet::IpNet;
 
 use super::super::Failure;
-use super::super::input::parse_time;
+use super::super::input::{parse_network, parse_time};
 use crate::boundary::Severity;
 use crate::detect::{Alert, AlertStatus, detector_names};
 use crate::lake::Day;
@@ -56,12 +56,6 @@ fn parse_detector(text: &str) -> Result<String, String> {
     let names: Vec<&str> = detector_names().collect();
     let known = names.contains(&text);
     known.then(|| text.to_owned()).ok_or_else(|| format!("there is no such detector; there are {}", names.join(", ")))
-}
-
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
-    let network = text.parse().ok().or_else(address);
-    network.ok_or_else(|| "give an address (10.0.5.63) or a network (10.0.5.0/24)".to_owned())
 }
 
 impl FilterArgs {

@@ -109,6 +109,8 @@ pub(super) mod hints {
         "build the lake anew from its input, and please report this: flowbound never writes such a lake";
     pub(in super::super) const NOTHING: &str = "nothing: a writer at work publishes it; what a crash left goes when the lake is next written, or by --repair of \
          a lake in a folder";
+    pub(in super::super) const DELIVER: &str =
+        "a replay or a stream with this sink in its config delivers them; of a sink that is no more, delete the folder";
     pub(in super::super) const TWO_WAYS: &str =
         "keep one source of a record in a lake: traffic that came by two ways is better kept in two lakes";
 }

@@ -17,6 +17,7 @@
 mod chains;
 mod finding;
 mod names;
+mod outbox;
 mod places;
 mod repair;
 mod rows;
@@ -122,6 +123,7 @@ fn of_snapshot(snapshot: &Snapshot, options: &CheckOptions) -> Vec<Finding> {
     let mut found = Vec::new();
     chains::check_chains(snapshot, &ledger, &mut found);
     names::check_names(snapshot, &ledger, options.kept_from.as_deref(), &mut found);
+    outbox::check_outbox(snapshot, &mut found);
     found
 }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::super::chain::{COMMITS, COMPACT, STAGING};
 use super::super::commit::{Commit, FileEntry};
 use super::super::error::{LakeError, io_error};
+use super::super::outbox::{Mark, marks};
 use super::super::side_by_side::side_by_side;
 use super::super::store::Store;
 
@@ -55,11 +56,18 @@ pub(super) struct Snapshot {
     pub(super) after: BTreeMap<String, u64>,
     /// Staged files.
     pub(super) staged: Vec<String>,
+    /// How far sinks are, by their names and chains; or what of that is damaged.
+    pub(super) marks: Result<BTreeMap<(String, String), Mark>, (String, String)>,
 }
 
 impl Snapshot {
     pub(super) async fn take<S: Store>(store: &S) -> Result<Self, LakeError> {
         let before = published(store).await?;
+        // before the commits: a mark is never ahead of them
+        let marks = match marks(store).await {
+            Err(LakeError::Damaged { path, detail }) => Err((path, detail)),
+            marks => Ok(marks?),
+        };
         let mut names = store.folders(COMMITS).await.map_err(io_error("list", COMMITS))?;
         names.sort_by_key(|name| (name != COMPACT, !name.ends_with(".alerts")));
         let mut chains = BTreeMap::new();
@@ -68,7 +76,7 @@ impl Snapshot {
         }
         let staged = store.list(STAGING).await.map_err(io_error("list", STAGING))?;
         let after = published(store).await?;
-        Ok(Self { chains, before, after, staged })
+        Ok(Self { chains, before, after, staged, marks })
     }
 
     /// Whether every commit that there was is there. Else nobody knows what the others said.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::lake::compact::{CompactOptions, compact};
 use crate::lake::testing::{DAY, HOUR, TestLake, block_on};
-use crate::lake::{Access, COMMITS, Chain, Commit, CommitKind, FileLimits, Store, Unit};
+use crate::lake::{Access, COMMITS, Chain, Commit, CommitKind, FileLimits, Outbox, Store, Unit};
 
 const ALONE: CheckOptions = CheckOptions { quick: false, settle: None, kept_from: None };
 
@@ -30,6 +30,32 @@ fn a_lake_as_promised_has_no_findings() {
     let quick = block_on(check(&lake.store, &CheckOptions { quick: true, ..ALONE })).unwrap();
     assert_eq!(quick, report);
     assert_eq!(block_on(check(&TestLake::empty().store, &ALONE)).unwrap(), Report::default());
+}
+
+/// Marks are no foreign files; a sink that is behind is told of, and one that is ahead would miss alerts.
+#[test]
+fn how_far_sinks_are_is_told() {
+    let lake = TestLake::sample();
+    block_on(async {
+        drop(Outbox::open(&lake.store, "oncall", "s.alerts").await.unwrap());
+        assert_eq!(check(&lake.store, &ALONE).await.unwrap().findings, []);
+        lake.shard("child", &["parent"], "100002", &[9000], false).await;
+        lake.alerts("5432").await;
+    });
+    let told = |lake: &TestLake| {
+        let findings = report(lake).findings.into_iter();
+        findings.map(|finding| (finding.level, finding.path, finding.what)).collect::<Vec<_>>()
+    };
+    let path = "_flowbound/deliver/oncall/s.alerts";
+    let what = "alerts of 1 commits are not delivered to the sink oncall, or not yet".to_owned();
+    assert_eq!(told(&lake), [(Level::Note, path.to_owned(), what)]);
+    lake.put(&format!("{path}/0000000003-0000000000.json"), b"{}");
+    assert_eq!(told(&lake), []);
+    lake.put(&format!("{path}/0000000009-0000000000.json"), b"{}");
+    let what = "the sink has commit 9, and the last one is 3: it would miss alerts".to_owned();
+    assert_eq!(told(&lake), [(Level::Error, path.to_owned(), what)]);
+    lake.put("_flowbound/deliver/new/s.alerts/begin.json", b"{");
+    assert!(told(&lake)[0].2.starts_with("it cannot be read: "));
 }
 
 /// What is done to the lake.

@@ -12,6 +12,7 @@
 //!   them.
 //! - Only files that are published and whose staging is gone. One whose staging is still there may be published again
 //!   by whoever opens its chain next: merged before, its rows would be there twice.
+//! - Only alerts that every sink has: a sink finds those that it has to get by their commits.
 //! - Files of different maps are not merged: a file says under which map its rows were judged.
 //! - Rows, packets and bytes that were read are those that were written, or there is no commit (I6).
 

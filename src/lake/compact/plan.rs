@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::chain::{COMMITS, REPLAY, STAGING};
 use super::super::commit::{Commit, FileEntry, MapIdentity};
 use super::super::error::{LakeError, io_error};
+use super::super::outbox::delivered;
 use super::super::partition::{Day, Hour};
 use super::super::side_by_side::side_by_side;
 use super::super::store::{Store, StoredFile};
@@ -22,10 +23,21 @@ pub(super) struct Group {
 pub(super) async fn plan<S: Store>(store: &S, options: &CompactOptions) -> Result<Vec<Group>, LakeError> {
     let mut folders: BTreeMap<String, Vec<StoredFile>> = BTreeMap::new();
     for table in ["flows", "alerts"] {
-        for file in store.files(table).await.map_err(io_error("list", table))? {
+        let files = store.files(table).await.map_err(io_error("list", table))?;
+        // alerts that a sink does not have yet are found by their commit, so they stay where that says
+        let delivered = if table == "alerts" { delivered(store).await? } else { BTreeMap::new() };
+        let waits = |commit: &str| {
+            let parts = commit.strip_prefix(COMMITS).and_then(|rest| rest.strip_suffix(".json")?.rsplit_once('/'));
+            parts.is_some_and(|(chain, number)| {
+                let number: Option<u64> = number.parse().ok();
+                delivered.get(chain.trim_start_matches('/')).is_some_and(|commits| number > Some(*commits))
+            })
+        };
+        for file in files {
             let Some((folder, name)) = file.path.rsplit_once('/') else { continue };
             let small = file.bytes < options.limits.bytes / 2;
-            if small && commit_of(name).is_some() && is_closed(folder, options) {
+            let mergeable = commit_of(name).is_some_and(|commit| !waits(&commit));
+            if small && mergeable && is_closed(folder, options) {
                 folders.entry(folder.to_owned()).or_default().push(file);
             }
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::lake::check::{CheckOptions, check, repair};
 use crate::lake::testing::{DAY, HOUR, TestLake, block_on};
-use crate::lake::{Access, COMMITS, LocalStore, MapIdentity, StagedFile};
+use crate::lake::{Access, COMMITS, LocalStore, MapIdentity, Outbox, StagedFile};
 
 fn options(now: i64) -> CompactOptions {
     CompactOptions { now, older_than: Duration::from_secs(7200), min_files: 3, limits: FileLimits::default() }
@@ -82,6 +82,38 @@ fn every_row_is_kept_in_fewer_files() {
     block_on(lake.shard("child", &["parent"], "100012", &[1000], false));
     assert_eq!(tables(&lake)[0].len(), before[0].len() + 1);
     assert_clean(&lake, "later");
+}
+
+/// A sink finds what it has to get by its commits.
+#[test]
+fn alerts_that_are_not_delivered_stay_where_they_are() {
+    let lake = TestLake::sample();
+    block_on(async {
+        drop(Outbox::open(&lake.store, "oncall", "s.alerts").await.unwrap());
+        for sequence in 100_002..100_006 {
+            lake.shard("child", &["parent"], &sequence.to_string(), &[9000], false).await;
+            lake.alerts("5432").await;
+        }
+    });
+    let merged = |compacted: Compacted| {
+        let alerts = compacted.merged.into_iter().find(|merged| merged.folder.starts_with("alerts/"));
+        alerts.map(|merged| merged.files)
+    };
+    let before = tables(&lake);
+    assert_eq!(merged(run(&lake, &later())), None, "two of six are delivered");
+    block_on(async {
+        let mut outbox = Outbox::open(&lake.store, "oncall", "s.alerts").await.unwrap();
+        let mut count = 0;
+        while let Some(page) = outbox.page(|_| true).await.unwrap() {
+            count += page.alerts.len();
+            outbox.passed(&page);
+        }
+        outbox.mark().await.unwrap();
+        assert_eq!(count, 4);
+    });
+    assert_eq!(merged(run(&lake, &later())), Some(6));
+    assert_eq!(tables(&lake), before);
+    assert_clean(&lake, "delivered and merged");
 }
 
 #[test]

@@ -21,10 +21,15 @@ use crate::source::kinesis::Streams;
 /// What the closer's chain is called beside those of the shards.
 const ALERTS: &str = "alerts";
 
+/// The closer's chain.
+pub(super) fn chain<S: Store, K: Streams>(context: &Context<S, K>) -> String {
+    chain_name(&context.stream.id(), ALERTS)
+}
+
 /// Merges what is new.
 pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Result<(), LakeError> {
     let store = &*context.store;
-    let alerts = chain_name(&context.stream.id(), ALERTS);
+    let alerts = chain(context);
     let mut tried = None;
     let mut damaged = BTreeSet::new();
     loop {

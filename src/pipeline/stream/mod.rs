@@ -13,10 +13,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
+use super::deliver::Deliverer;
 use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
 use crate::lake::{FileLimits, MapIdentity, Store};
@@ -28,6 +29,9 @@ use shard::{Outcome, ShardError, follow};
 
 /// The most that one answer of a shard holds.
 const MOST_PAGE_BYTES: u64 = 10 << 20;
+
+/// The delivery of what was closed at the end may take so long.
+const LAST_DELIVERY: Duration = Duration::from_secs(10);
 
 /// After this time a worker without a shard is to have none.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -51,6 +55,8 @@ pub struct StreamOptions {
     pub close_every: Duration,
     /// How long the end may take.
     pub drain_timeout: Duration,
+    /// Who gets the alerts.
+    pub deliverer: Arc<Deliverer>,
 }
 
 /// What is the same for every shard.
@@ -65,6 +71,8 @@ pub(super) struct Context<S: Store, K: Streams> {
     metrics: Arc<Metrics>,
     ready: Arc<Readiness>,
     in_flight: Semaphore,
+    /// Windows were closed: there may be alerts to deliver.
+    closed: Notify,
 }
 
 impl<S: Store, K: Streams> Context<S, K> {
@@ -110,9 +118,11 @@ pub struct Stream<S: Store, K: Streams> {
     events: mpsc::UnboundedReceiver<LeaseEvent>,
     tasks: JoinSet<Done>,
     followed: HashMap<String, Followed>,
-    /// At most one that closes windows, and those that give leases back: nothing waits for them.
+    /// At most one that closes windows, one that delivers alerts, and those that give leases back: nothing waits for
+    /// them.
     chores: JoinSet<()>,
     closing: Option<AbortHandle>,
+    delivering: Option<AbortHandle>,
     /// Tasks begun so far.
     begun: u64,
     /// Why it is over, whatever is wished.
@@ -161,7 +171,9 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         let map = boundary.as_deref().map(MapIdentity::of);
         let pages = usize::try_from(options.in_flight_bytes / MOST_PAGE_BYTES).unwrap_or(usize::MAX);
         let in_flight = Semaphore::new(pages.clamp(1, Semaphore::MAX_PERMITS));
-        let context = Context { store, boundary, map, stream, streams, leases, options, metrics, ready, in_flight };
+        let closed = Notify::new();
+        let context =
+            Context { store, boundary, map, stream, streams, leases, options, metrics, ready, in_flight, closed };
         Self {
             context: Arc::new(context),
             events,
@@ -169,6 +181,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
             followed: HashMap::new(),
             chores: JoinSet::new(),
             closing: None,
+            delivering: None,
             begun: 0,
             over: None,
         }
@@ -185,6 +198,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         let mut tick = interval(self.context.options.close_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
+        let context = self.context.clone();
         while self.over.is_none() {
             tokio::select! {
                 () = &mut stop => break,
@@ -195,6 +209,7 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
                 Some(done) = self.tasks.join_next() => self.on_done(done),
                 Some(done) = self.chores.join_next() => drop(go_on_panicking(done)),
                 _ = tick.tick() => self.close_windows(),
+                () = context.closed.notified() => self.deliver(),
                 () = &mut settled, if !settled.is_elapsed() => self.context.ready.set(true),
             }
         }
@@ -266,10 +281,22 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         }
     }
 
+    /// Delivers alerts, if this worker is not at it: beside the closing, which waits for no receiver.
+    fn deliver(&mut self) {
+        let at_it = self.delivering.as_ref().is_some_and(|delivering| !delivering.is_finished());
+        if !at_it && !self.context.options.deliverer.is_empty() {
+            self.delivering = Some(self.chores.spawn(deliver(self.context.clone())));
+        }
+    }
+
     async fn drain(mut self) -> Result<(), StreamError> {
         let until = Instant::now() + self.context.options.drain_timeout;
         self.context.ready.set(false);
         self.context.leases.drain();
+        // a receiver that does not answer shall not hold up the end; what it does not have comes again
+        if let Some(delivering) = &self.delivering {
+            delivering.abort();
+        }
         for followed in self.followed.values() {
             followed.wish.send_replace(Wish::Drain);
         }
@@ -299,6 +326,11 @@ impl<S: Store + 'static, K: Streams> Stream<S, K> {
         if timeout_at(until, close(self.context.clone())).await.is_err() {
             tracing::warn!("windows not closed within the drain timeout; the next worker does");
         }
+        // a receiver that does not answer shall not use up the time that this process is given
+        let soon = until.min(Instant::now() + LAST_DELIVERY);
+        if timeout_at(soon, deliver(self.context.clone())).await.is_err() {
+            tracing::warn!("alerts not delivered before the end; the next worker does");
+        }
         self.context.leases.stop().await;
         self.over.map_or(Ok(()), Err)
     }
@@ -313,10 +345,21 @@ fn go_on_panicking<T>(done: Result<T, JoinError>) -> Option<T> {
 }
 
 async fn close<S: Store, K: Streams>(context: Arc<Context<S, K>>) {
-    if let Err(error) = closer::close(&context).await {
+    // before: what is closed now is for whoever is to get alerts now
+    let begun = context.options.deliverer.begin(&*context.store, &closer::chain(&context)).await;
+    let closed = match begun {
+        Ok(()) => closer::close(&context).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = closed {
         context.metrics.close_failure();
         tracing::warn!(error = error.to_string(), "windows not closed; tried again");
     }
+    context.closed.notify_one();
+}
+
+async fn deliver<S: Store, K: Streams>(context: Arc<Context<S, K>>) {
+    context.options.deliverer.deliver(&*context.store, &closer::chain(&context)).await;
 }
 
 /// Follows a shard and ends its lease, and tries again after every failure, as long as the shard is this worker's.

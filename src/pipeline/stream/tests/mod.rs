@@ -39,6 +39,7 @@ fn options() -> StreamOptions {
         in_flight_bytes: 100 << 20,
         close_every: Duration::from_secs(7),
         drain_timeout: Duration::from_secs(60),
+        deliverer: std::sync::Arc::default(),
     }
 }
 

@@ -6,7 +6,7 @@
 //! staging, I7 and I8 by the alerts of a worker that nothing happened to, I9 by the time that the end takes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::array::{Array as _, AsArray as _};
@@ -20,9 +20,12 @@ use tokio::time::{Instant, sleep};
 use super::lake::MemoryLake;
 use super::source::MemoryStream;
 use super::{Dice, MAP, STREAM, chain_of, options, stream};
-use crate::boundary::{Boundary, Selection, parse_map};
+use crate::alert::deliver::{Channel, Form, Sink, Wants};
+use crate::boundary::{Boundary, Selection, Severity, parse_map};
+use crate::detect::Alert;
 use crate::lake::CommitKind;
-use crate::pipeline::stream::{Stream, StreamError, StreamParts};
+use crate::pipeline::deliver::Deliverer;
+use crate::pipeline::stream::{Stream, StreamError, StreamOptions, StreamParts};
 use crate::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, Fault, InitialPosition, LeaseTable as _, MemoryTable, Timing,
 };
@@ -51,6 +54,8 @@ struct Simulation {
     started: u64,
     put: u64,
     checkpoints: BTreeMap<String, Checkpoint>,
+    /// Id and revision of every alert that the receiver of this lake got.
+    delivered: Arc<Mutex<BTreeSet<(String, i32)>>>,
 }
 
 impl Simulation {
@@ -69,6 +74,7 @@ impl Simulation {
             started: 0,
             put: 0,
             checkpoints: BTreeMap::new(),
+            delivered: Arc::default(),
         }
     }
 
@@ -100,7 +106,7 @@ impl Simulation {
             streams: self.stream.clone(),
             leases,
             events,
-            options: options(),
+            options: StreamOptions { deliverer: Arc::new(self.deliverer()), ..options() },
             metrics: Arc::new(Metrics::default()),
             ready: Arc::new(Readiness::default()),
         });
@@ -109,6 +115,21 @@ impl Simulation {
             let _crashed = stopped.await;
         }));
         self.workers.push(Worker { lake, stop, task });
+    }
+
+    /// To a receiver that is down now and then, and whose answers are lost as often.
+    fn deliverer(&self) -> Deliverer {
+        let (dice, stormy, delivered) = (self.dice.clone(), self.lake.stormy.clone(), self.delivered.clone());
+        let takes = move |alert: &Alert| {
+            let (luck, stormy) = (dice.below(100), 5 * *stormy.lock().unwrap());
+            if luck >= stormy {
+                delivered.lock().unwrap().insert((alert.finding.alert_id.clone(), alert.revision));
+            }
+            luck >= 2 * stormy
+        };
+        let wants = Wants { severity: Severity::Info, detectors: Vec::new() };
+        let sink = Sink::new("oncall".to_owned(), wants, Form::Json, Channel::Test(Box::new(takes)));
+        Deliverer::new(vec![sink], Arc::default())
     }
 
     /// Most are expected; some come from where nobody should, and are breaches of a few keys.
@@ -228,6 +249,8 @@ impl Simulation {
         check_files(&lake);
         self.check_rows(&lake);
         let alerts = alerts(&lake);
+        let (known, delivered) = (revisions(&lake), std::mem::take(&mut self.delivered));
+        assert_eq!(*delivered.lock().unwrap(), known, "every alert is delivered");
         // another lake from the same stream, by a worker that nothing happens to
         let (calm, table) = (MemoryLake::new(self.dice.clone(), 0), MemoryTable::default());
         self.checkpoints.clear();
@@ -282,6 +305,20 @@ fn check_files(lake: &MemoryLake) {
     assert_eq!(there, named, "I5");
     let staged = lake.below("_flowbound/staging/");
     assert!(staged.is_empty(), "I5: staging is left: {:?}", staged.iter().map(|(path, _)| path).collect::<Vec<_>>());
+}
+
+/// Id and revision of every alert.
+fn revisions(lake: &MemoryLake) -> BTreeSet<(String, i32)> {
+    let mut found = BTreeSet::new();
+    for (_, bytes) in lake.below("alerts/") {
+        for batch in ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            let ids = batch.column_by_name("alert_id").unwrap().as_string::<i32>();
+            let revisions = batch.column_by_name("revision").unwrap().as_primitive::<Int32Type>();
+            found.extend(ids.iter().zip(revisions.values()).map(|(id, revision)| (id.unwrap().to_owned(), *revision)));
+        }
+    }
+    found
 }
 
 /// Rows counted by each alert's last revision; ids and revisions are unique.

@@ -1,0 +1,221 @@
+//! What can be set of the detectors. What is gathered does not depend on it: settings are asked when a state is judged,
+//! so the same state can be judged anew with others.
+//!
+//! Each struct here is one detector's thresholds, or those of several alike; its `Default` is what holds without a
+//! config file, and the docs say where it comes from. They are written down once, in `thresholds!`: the struct, its
+//! defaults and the [`Knob`]s by which a config file sets them.
+
+use std::collections::BTreeMap;
+
+use super::COUNTERS;
+use super::allow::Allowed;
+
+/// A threshold, as a config file knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Knob {
+    /// Its key.
+    pub name: &'static str,
+    /// What it means, its unit, and the source of its default.
+    pub doc: &'static str,
+    /// The default.
+    pub default: u64,
+    /// The smallest value.
+    pub least: u64,
+    /// The largest value.
+    pub most: u64,
+}
+
+/// Thresholds of a detector.
+pub trait Thresholds: Default + Clone {
+    /// Whose zone it is that has settings of its own: the server's or the source's.
+    const WHOSE: &'static str;
+    /// Each of them.
+    const KNOBS: &'static [Knob];
+
+    /// Sets the one of this name, if there is one.
+    fn set(&mut self, name: &str, value: u64);
+
+    /// Sets whether the detector makes alerts.
+    fn enable(&mut self, enabled: bool);
+}
+
+macro_rules! thresholds {
+    ($(#[$about:meta])* $type:ident by zone of $whose:literal {
+        $($key:literal $field:ident = $default:literal, $least:literal..=$most:literal: $doc:literal;)+
+    }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $type {
+            /// Whether it makes alerts.
+            pub enabled: bool,
+            $(#[doc = $doc] pub $field: u64,)+
+        }
+
+        impl Default for $type {
+            fn default() -> Self {
+                Self { enabled: true, $($field: $default,)+ }
+            }
+        }
+
+        impl Thresholds for $type {
+            const WHOSE: &'static str = $whose;
+            const KNOBS: &'static [Knob] =
+                &[$(Knob { name: $key, doc: $doc, default: $default, least: $least, most: $most },)+];
+
+            fn set(&mut self, name: &str, value: u64) {
+                match name {
+                    $($key => self.$field = value,)+
+                    _ => {}
+                }
+            }
+
+            fn enable(&mut self, enabled: bool) {
+                self.enabled = enabled;
+            }
+        }
+    };
+}
+
+thresholds! {
+    /// Of the detectors that count records of a verdict.
+    Counting by zone of "server" {
+        "flows" flows = 1, 1..=1_000_000_000_000:
+            "Records of one key in an hour from which on there is an alert. One is enough: each is something that the map forbids, or that is broken.";
+    }
+}
+
+thresholds! {
+    /// Of `scan.vertical`.
+    Vertical by zone of "source" {
+        "ports" ports = 15, 1..=65_536:
+            "Distinct ports of one server in an hour. From Zeek's `policy/misc/scan.zeek`: 15 failed ports.";
+        "alerts" alerts = 10, 1..=10_000:
+            "Alerts of one source in a day above which they are one. Our own number.";
+    }
+}
+
+thresholds! {
+    /// Of `scan.horizontal`.
+    Horizontal by zone of "source" {
+        "servers" servers = 25, 1..=16_777_216:
+            "Distinct servers on one port in an hour. From Zeek's `policy/misc/scan.zeek`: 25 failed hosts.";
+        "protected-servers" protected_servers = 10, 1..=16_777_216:
+            "The same of servers in protected zones, from inside. Our own number.";
+        "alerts" alerts = 10, 1..=10_000:
+            "Alerts of one source in a day above which they are one. Our own number.";
+    }
+}
+
+thresholds! {
+    /// Of `scan.slow`.
+    Slow by zone of "source" {
+        "targets" targets = 8, 1..=16_777_216:
+            "Distinct targets in a UTC day. Our own number: four alone were too eager for SiLK's users.";
+        "lead" lead = 4, 1..=1_000:
+            "Distinct targets more than allowed contacts (of which up to 16 are counted). Four make the odds of 99 of Jung, Paxson, Berger and Balakrishnan (2004).";
+    }
+}
+
+/// What is set of a detector, everywhere and for single zones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tuned<T> {
+    /// Where no zone has its own.
+    pub everywhere: T,
+    /// By name of the zone.
+    pub zones: BTreeMap<String, T>,
+}
+
+impl<T> Tuned<T> {
+    /// What holds for a zone.
+    pub fn of(&self, zone: Option<&str>) -> &T {
+        zone.and_then(|zone| self.zones.get(zone)).unwrap_or(&self.everywhere)
+    }
+}
+
+/// Settings of a detector by the names of their keys.
+pub trait Tunable {
+    /// Whose zone it is that has settings of its own.
+    fn whose(&self) -> &'static str;
+
+    /// Its thresholds.
+    fn knobs(&self) -> &'static [Knob];
+
+    /// Sets a threshold, everywhere or for one zone. What a zone does not set is what is set everywhere by then.
+    fn set(&mut self, zone: Option<&str>, knob: &str, value: u64);
+
+    /// Switches it on or off, likewise.
+    fn enable(&mut self, zone: Option<&str>, enabled: bool);
+
+    /// The zones that have settings of their own.
+    fn zones(&self) -> Vec<&str>;
+}
+
+impl<T: Thresholds> Tunable for Tuned<T> {
+    fn whose(&self) -> &'static str {
+        T::WHOSE
+    }
+
+    fn knobs(&self) -> &'static [Knob] {
+        T::KNOBS
+    }
+
+    fn set(&mut self, zone: Option<&str>, knob: &str, value: u64) {
+        self.at(zone).set(knob, value);
+    }
+
+    fn enable(&mut self, zone: Option<&str>, enabled: bool) {
+        self.at(zone).enable(enabled);
+    }
+
+    fn zones(&self) -> Vec<&str> {
+        self.zones.keys().map(String::as_str).collect()
+    }
+}
+
+impl<T: Thresholds> Tuned<T> {
+    fn at(&mut self, zone: Option<&str>) -> &mut T {
+        match zone {
+            None => &mut self.everywhere,
+            Some(zone) => self.zones.entry(zone.to_owned()).or_insert_with(|| self.everywhere.clone()),
+        }
+    }
+}
+
+/// The settings of all detectors, and the allow-list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Of detectors that count, by name. The zone is the server's.
+    pub counting: BTreeMap<&'static str, Tuned<Counting>>,
+    /// Of `scan.vertical`. The zone is the source's.
+    pub vertical: Tuned<Vertical>,
+    /// Of `scan.horizontal`. The zone is the source's.
+    pub horizontal: Tuned<Horizontal>,
+    /// Of `scan.slow`. The zone is the source's.
+    pub slow: Tuned<Slow>,
+    /// What is allowed, whoever finds it.
+    pub allow: Vec<Allowed>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            counting: COUNTERS.iter().map(|counter| (counter.name(), Tuned::default())).collect(),
+            vertical: Tuned::default(),
+            horizontal: Tuned::default(),
+            slow: Tuned::default(),
+            allow: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of the detector of this name.
+    pub fn tunable(&mut self, detector: &str) -> Option<&mut dyn Tunable> {
+        match detector {
+            "scan.vertical" => Some(&mut self.vertical),
+            "scan.horizontal" => Some(&mut self.horizontal),
+            "scan.slow" => Some(&mut self.slow),
+            name => self.counting.get_mut(name).map(|tuned| tuned as &mut dyn Tunable),
+        }
+    }
+}
