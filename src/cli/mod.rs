@@ -2,6 +2,7 @@
 
 mod alerts;
 mod aws;
+mod backtest;
 mod config;
 mod explain;
 mod generate;
@@ -96,6 +97,7 @@ enum Command {
     Stream(stream::StreamArgs),
     Explain(explain::ExplainArgs),
     Alerts(alerts::AlertsArgs),
+    Backtest(backtest::BacktestArgs),
     /// Check a boundary map, or show it
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -214,7 +216,7 @@ impl FormatArgs {
 /// Runs the program with these arguments (the first is the program's name).
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let (args, _sections) = match parse(&arguments) {
+    let (args, sections) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(Stop::Clap(error)) => {
             // help and version come as errors too; a closed pipe is nobody's fault
@@ -228,10 +230,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         LogForm::Json => LogOutput::Json,
     });
     let done = match args.command {
-        Command::Replay(args) => replay::run(&args),
-        Command::Stream(args) => stream::run(&args),
+        Command::Replay(args) => replay::run(&args, sections.detect),
+        Command::Stream(args) => stream::run(&args, sections.detect),
         Command::Explain(args) => explain::run(&args),
         Command::Alerts(args) => alerts::run(&args),
+        Command::Backtest(ran) => backtest::run(&ran, args.config.as_deref(), &sections.detect),
         Command::Map(command) => map::run(&command),
         Command::Lake(command) => lake::run(&command),
         Command::Generate(args) => generate::run(&args),

@@ -9,10 +9,12 @@ use tokio::runtime::{Builder, Runtime};
 use super::aws::{self, AwsArgs};
 use super::input::InputArgs;
 use super::queue::{OpenQueue, QueueArgs};
+use super::section::warn_of_zones;
 use super::summary::{render_json, render_text};
 use super::{Exit, Failure, FormatArgs, MapArgs, Place, print, warn};
 use crate::aws::s3::{S3, S3Uri};
 use crate::boundary::Boundary;
+use crate::detect::Settings;
 use crate::lake::{Access, FileLimits, LakeError, LocalStore, S3Store, Store};
 use crate::pipeline::{MapChange, Replay, ReplayError, ReplayOptions, Skipped, Summary};
 use crate::record::field::is_known_name;
@@ -85,12 +87,13 @@ Verdicts:
 /// Where standard input is kept while it is replayed, in the lake.
 const SPOOL: &str = "_flowbound/standard-input";
 
-pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
+pub(super) fn run(args: &ReplayArgs, settings: Settings) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?;
     let format = args.format.format()?.map(Arc::new);
     let place = Place::parse(&args.out)?;
     let filter = args.input.filter()?;
     warn_of_format(format.as_deref(), boundary.is_some());
+    warn_of_zones(&settings, boundary.as_ref());
     // a local replay neither reads AWS configuration nor asks for credentials
     let (runtime, config) = if args.queue.is_given() || args.input.is_remote() || matches!(place, Place::S3(_)) {
         let runtime = aws::runtime()?;
@@ -112,7 +115,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
             (Input::Objects(found.objects), found.unreadable)
         }
     };
-    let run = Run { args, runtime: &runtime, boundary: boundary.as_ref(), format, sources };
+    let run = Run { args, runtime: &runtime, boundary: boundary.as_ref(), format, settings, sources };
     let mut summary = match place {
         Place::Folder(folder) => run.into_folder(&folder, input)?,
         Place::S3(uri) => run.into_s3(s3, &uri, input)?,
@@ -145,6 +148,7 @@ struct Run<'r> {
     runtime: &'r Runtime,
     boundary: Option<&'r Boundary>,
     format: Option<Arc<LogFormat>>,
+    settings: Settings,
     sources: Sources,
 }
 
@@ -191,7 +195,7 @@ impl Run<'_> {
     }
 
     fn replay(self, store: &impl Store, access: Access, input: Input) -> Result<Summary, Failure> {
-        let mut options = self.args.options(self.format, access);
+        let mut options = self.args.options(self.format, self.settings, access);
         let mut progress = Progress::hidden();
         match &input {
             // a batch of messages is what is committed
@@ -218,7 +222,7 @@ impl ReplayArgs {
         (self.commit_mib * f64::from(1 << 20)) as u64
     }
 
-    fn options(&self, format: Option<Arc<LogFormat>>, access: Access) -> ReplayOptions {
+    fn options(&self, format: Option<Arc<LogFormat>>, detect: Settings, access: Access) -> ReplayOptions {
         ReplayOptions {
             format,
             threads: self.threads.map_or(ReplayOptions::default().threads, usize::from),
@@ -229,6 +233,7 @@ impl ReplayArgs {
                 (_, true) => MapChange::KeepOld,
                 _ => MapChange::Refuse,
             },
+            detect,
             access,
         }
     }

@@ -2,6 +2,7 @@
 
 mod oracle;
 mod scans;
+mod settings;
 
 use std::collections::BTreeMap;
 
@@ -51,7 +52,7 @@ fn record<'a>(line: &'a str, format: &LogFormat) -> FlowRecord<'a> {
 }
 
 fn all_findings(states: &BTreeMap<Key, State>) -> Vec<Finding> {
-    states.iter().flat_map(|(key, state)| findings(key, Some(state))).collect()
+    states.iter().flat_map(|(key, state)| findings(key, Some(state), &Settings::default())).collect()
 }
 
 fn all(lines: Vec<Line>) -> Vec<Finding> {

@@ -8,4 +8,5 @@ mod cli;
 mod lake;
 mod logs;
 mod ranks;
+mod settings;
 mod systems;

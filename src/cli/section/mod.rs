@@ -9,6 +9,8 @@
 
 mod detect;
 
+pub(super) use detect::warn_of_zones;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -110,6 +112,8 @@ pub(super) struct Entry {
     /// Where it begins.
     pub(super) span: Span,
     values: BTreeMap<&'static str, (Span, Value)>,
+    /// Keys that are there, also those whose value does not fit.
+    written: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -164,9 +168,9 @@ impl Entry {
         entries.iter().map(|(name, entry)| (name.as_str(), entry))
     }
 
-    /// Whether a value that fits stands at one of these keys.
+    /// Whether one of these keys is there, be its value right or told as a mistake.
     pub(super) fn has_any(&self, keys: &[&str]) -> bool {
-        keys.iter().any(|key| self.values.contains_key(key))
+        keys.iter().any(|key| self.written.contains(key))
     }
 }
 
@@ -271,13 +275,12 @@ impl Reader<'_> {
     }
 
     fn table(&mut self, keys: &[Key], span: Span, table: &DeTable<'_>) -> Entry {
-        let mut entry = Entry { span, values: BTreeMap::new() };
-        let mut met = Vec::new();
+        let mut entry = Entry { span, ..Entry::default() };
         for (written, value) in table {
             let name = written.get_ref().replace('_', "-");
             match keys.iter().find(|key| key.name == name) {
                 Some(key) => {
-                    met.push(key.name);
+                    entry.written.push(key.name);
                     if let Some(read) = self.value(key.name, &key.shape, value) {
                         entry.values.insert(key.name, (value.span(), read));
                     }
@@ -289,7 +292,7 @@ impl Reader<'_> {
                 }
             }
         }
-        for key in keys.iter().filter(|key| key.required && !met.contains(&key.name)) {
+        for key in keys.iter().filter(|key| key.required && !entry.written.contains(&key.name)) {
             self.problems.push(Problem::new(&entry.span, format!("{} is missing", key.name)).hint(key.doc.clone()));
         }
         entry

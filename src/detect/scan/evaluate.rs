@@ -7,6 +7,7 @@ use super::{FAMILY, Thresholds};
 use crate::boundary::{Confidence, Severity, Verdict};
 use crate::detect::detector::{Detector, client, count, server};
 use crate::detect::finding::{Finding, Query};
+use crate::detect::settings::{Horizontal, Slow, Vertical};
 use crate::detect::tally::Key;
 use crate::detect::window::Window;
 
@@ -14,8 +15,6 @@ use crate::detect::window::Window;
 const WINDOW: u8 = 6;
 /// Panes without a window at the threshold after which the next is another alert: an hour.
 const QUIET: u8 = 6;
-/// Alerts of one detector for one source in a day, above which they are one.
-const TOGETHER: usize = 10;
 /// What distinguishes the three.
 struct Kind {
     name: &'static str,
@@ -55,13 +54,13 @@ struct Scan<'p> {
 }
 
 /// The alerts of a source, in the order of their keys.
-pub(in crate::detect) fn findings(key: &Key, probes: &Probes, thresholds: &Thresholds) -> Vec<Finding> {
+pub(in crate::detect) fn findings(key: &Key, probes: &Probes, thresholds: Thresholds<'_>) -> Vec<Finding> {
     let source = Source { key, probes, thresholds };
     let mut findings: Vec<Finding> = match &probes.targets {
         Targets::Crowd(crowd) => source.crowd(crowd).into_iter().collect(),
         Targets::Each(targets) => {
-            let mut scans = together(source.vertical(targets));
-            scans.extend(together(source.horizontal(targets)));
+            let mut scans = together(source.vertical(targets), thresholds.vertical.alerts);
+            scans.extend(together(source.horizontal(targets), thresholds.horizontal.alerts));
             if scans.is_empty() {
                 scans.extend(source.slow(targets));
             }
@@ -73,10 +72,10 @@ pub(in crate::detect) fn findings(key: &Key, probes: &Probes, thresholds: &Thres
 }
 
 /// Too many alerts as one.
-fn together(scans: Vec<Scan<'_>>) -> Vec<Scan<'_>> {
+fn together(scans: Vec<Scan<'_>>, most: u64) -> Vec<Scan<'_>> {
     let panes = scans.iter().map(|scan| scan.panes).reduce(|(first, last), (from, to)| (first.min(from), last.max(to)));
     match (scans.first(), panes) {
-        (Some(scan), Some(panes)) if scans.len() > TOGETHER => {
+        (Some(scan), Some(panes)) if scans.len() as u64 > most => {
             vec![Scan { kind: scan.kind, panes, server: None, port: None }]
         }
         _ => scans,
@@ -111,7 +110,7 @@ fn stretches<T: Ord + Copy>(
 struct Source<'p> {
     key: &'p Key,
     probes: &'p Probes,
-    thresholds: &'p Thresholds,
+    thresholds: Thresholds<'p>,
 }
 
 impl<'p> Source<'p> {
@@ -123,7 +122,8 @@ impl<'p> Source<'p> {
                 by_pane.entry(*pane).or_default().insert(target.port);
             }
         }
-        let enough = |ports: &BTreeSet<u16>| ports.len() as u64 >= self.thresholds.vertical;
+        let Vertical { enabled, ports, .. } = self.thresholds.vertical;
+        let enough = |seen: &BTreeSet<u16>| *enabled && seen.len() as u64 >= *ports;
         let of_server = |(server, by_pane): (_, BTreeMap<_, _>)| {
             let stretches = stretches(&by_pane, enough).into_iter();
             stretches.map(move |panes| Scan { kind: &VERTICAL, panes, server: Some(server), port: None })
@@ -141,10 +141,11 @@ impl<'p> Source<'p> {
                 by_pane.entry(*pane).or_default().insert(server);
             }
         }
+        let thresholds = self.thresholds.horizontal;
         let enough = |servers: &BTreeSet<(&str, &str, bool)>| {
             let guarded = servers.iter().filter(|(.., guarded)| *guarded).count() as u64;
-            servers.len() as u64 >= self.thresholds.horizontal
-                || !self.probes.external && guarded >= self.thresholds.guarded
+            let inside = !self.probes.external && guarded >= thresholds.protected_servers;
+            thresholds.enabled && (servers.len() as u64 >= thresholds.servers || inside)
         };
         let of_port = |(port, by_pane): (_, Servers<'p>)| {
             let stretches = stretches(&by_pane, enough).into_iter();
@@ -159,9 +160,11 @@ impl<'p> Source<'p> {
         self.walks(targets.len() as u64).then_some(Scan { kind: &SLOW, panes, server: None, port: None })
     }
 
-    /// The random walk at its end: four more probes than contacts make odds of 4 to the fourth power, which is past 99.
+    /// The random walk at its end: a probe more than contacts makes the odds four times as high, and four of them are
+    /// past 99.
     fn walks(&self, targets: u64) -> bool {
-        targets >= self.thresholds.slow && targets >= self.probes.contacts.len() as u64 + 4
+        let Slow { enabled, targets: least, lead } = self.thresholds.slow;
+        *enabled && targets >= *least && targets >= self.probes.contacts.len() as u64 + lead
     }
 
     fn finding(&self, scan: &Scan<'_>, targets: &BTreeMap<Target, Probe>) -> Option<Finding> {
@@ -187,9 +190,10 @@ impl<'p> Source<'p> {
 
     fn crowd(&self, crowd: &Crowd) -> Option<Finding> {
         let (servers, ports) = (crowd.servers.count(), crowd.ports.count());
+        let Thresholds { vertical, horizontal, .. } = self.thresholds;
         let kind = match () {
-            () if servers >= self.thresholds.horizontal => &HORIZONTAL,
-            () if ports >= self.thresholds.vertical => &VERTICAL,
+            () if horizontal.enabled && servers >= horizontal.servers => &HORIZONTAL,
+            () if vertical.enabled && ports >= vertical.ports => &VERTICAL,
             () if self.walks(crowd.targets.count()) => &SLOW,
             () => return None,
         };
@@ -240,7 +244,9 @@ impl<'p> Source<'p> {
 
     /// The threshold, and what was seen.
     fn why(&self, scan: &Scan<'_>, servers: u64, ports: u64) -> String {
-        let Thresholds { vertical, horizontal, guarded, slow } = self.thresholds;
+        let Vertical { ports: vertical, .. } = self.thresholds.vertical;
+        let Horizontal { servers: horizontal, protected_servers: guarded, .. } = self.thresholds.horizontal;
+        let Slow { targets: slow, lead, .. } = self.thresholds.slow;
         match scan.kind.name {
             "scan.vertical" => format!("{}; {vertical} of one server within an hour are a scan", count(ports, "port")),
             "scan.horizontal" if self.probes.external => {
@@ -251,7 +257,7 @@ impl<'p> Source<'p> {
                 count(servers, "server")
             ),
             _ => format!(
-                "{}, {}, and {} that {} allowed; {slow} in a day, and four more than are allowed, are a scan",
+                "{}, {}, and {} that {} allowed; {slow} in a day, and {lead} more than are allowed, are a scan",
                 count(servers, "server"),
                 count(ports, "port"),
                 count(self.probes.contacts.len() as u64, "contact"),

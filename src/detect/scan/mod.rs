@@ -43,6 +43,7 @@ pub(super) use gather::contact_hash;
 use probes::{CONTACTS, PANE};
 pub use probes::{Crowd, Probe, Probes, Rows, Target, Targets};
 
+use super::settings::{Horizontal, Settings, Slow, Vertical};
 use super::window::{DAY, Window};
 
 /// The family that shares [`Probes`], as it stands in the key of their state.
@@ -55,21 +56,21 @@ pub(super) fn pane(time: i64) -> (Window, u8) {
     (Window(Some(time - within)), (within / PANE) as u8)
 }
 
-/// What makes a scan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Thresholds {
-    /// Distinct ports of one destination in an hour.
-    pub vertical: u64,
-    /// Distinct destinations of one port in an hour.
-    pub horizontal: u64,
-    /// The same of protected zones, from inside.
-    pub guarded: u64,
-    /// Distinct targets in a day.
-    pub slow: u64,
+/// What makes a scan of what one source did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Thresholds<'s> {
+    pub vertical: &'s Vertical,
+    pub horizontal: &'s Horizontal,
+    pub slow: &'s Slow,
 }
 
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self { vertical: 15, horizontal: 25, guarded: 10, slow: 8 }
+impl<'s> Thresholds<'s> {
+    /// Those for sources in this zone.
+    pub(super) fn of(settings: &'s Settings, zone: Option<&str>) -> Self {
+        Self {
+            vertical: settings.vertical.of(zone),
+            horizontal: settings.horizontal.of(zone),
+            slow: settings.slow.of(zone),
+        }
     }
 }
