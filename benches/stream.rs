@@ -29,6 +29,7 @@ use flate2::write::GzEncoder;
 use flowbound::aws::{AwsOptions, load};
 use flowbound::boundary::{Boundary, Selection};
 use flowbound::decode::MessageOptions;
+use flowbound::detect::Settings;
 use flowbound::lake::{FileLimits, LocalStore};
 use flowbound::pipeline::{Replay, ReplayOptions, Stream, StreamOptions, StreamParts};
 use flowbound::record::LogFormat;
@@ -274,6 +275,7 @@ impl Setting {
             leases,
             events,
             options: StreamOptions {
+                detect: Settings::default(),
                 start: StartAt::Horizon,
                 messages: MessageOptions { format: Some(self.format.clone()), ..MessageOptions::default() },
                 limits: FileLimits::default(),

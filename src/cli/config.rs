@@ -29,21 +29,8 @@ pub(super) struct Config {
 
 /// Reads a config file for the command that was typed.
 pub(super) fn read(path: &str, program: &clap::Command, typed: &ArgMatches) -> Result<Config, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read the config file {path}: {error}")))?;
-    let (table, errors) = DeTable::parse_recoverable(&text);
-    let mut file = ConfigFile { problems: Vec::new(), values: BTreeMap::new(), sections: Sections::default() };
-    for error in errors {
-        file.problems.push(Problem::new(&error.span().unwrap_or_default(), error.message()));
-    }
     let (name, matches, command) = chosen(program, typed);
-    if file.problems.is_empty() {
-        file.table(table.get_ref(), program, "", &name);
-    }
-    if !file.problems.is_empty() {
-        file.problems.sort_by_key(|problem| problem.span.start);
-        return Err(Failure::usage(report(path, &text, &file.problems)));
-    }
+    let file = ConfigFile::read(path, program, &name)?;
     let mut more = Vec::new();
     for (key, value) in file.values {
         let Some(argument) = command.get_arguments().find(|argument| argument.get_long() == Some(&key)) else {
@@ -62,6 +49,11 @@ pub(super) fn read(path: &str, program: &clap::Command, typed: &ArgMatches) -> R
         }
     }
     Ok(Config { arguments: more, sections: file.sections })
+}
+
+/// What a config file says beside options, whatever command it is meant for.
+pub(super) fn read_sections(path: &str, program: &clap::Command) -> Result<Sections, Failure> {
+    ConfigFile::read(path, program, "").map(|file| file.sections)
 }
 
 /// Where in the arguments the name of the subcommand ends.
@@ -106,6 +98,25 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// Reads a file for this command; every problem of it is told.
+    fn read(path: &str, program: &clap::Command, chosen: &str) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read the config file {path}: {error}")))?;
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        let mut file = Self { problems: Vec::new(), values: BTreeMap::new(), sections: Sections::default() };
+        for error in errors {
+            file.problems.push(Problem::new(&error.span().unwrap_or_default(), error.message()));
+        }
+        if file.problems.is_empty() {
+            file.table(table.get_ref(), program, "", chosen);
+        }
+        if file.problems.is_empty() {
+            return Ok(file);
+        }
+        file.problems.sort_by_key(|problem| problem.span.start);
+        Err(Failure::usage(report(path, &text, &file.problems)))
+    }
+
     /// Reads a table: values of its own, then the tables of the command's subcommands, which go before.
     fn table(&mut self, table: &DeTable<'_>, command: &clap::Command, path: &str, chosen: &str) {
         let holds = path.is_empty() || chosen == path || chosen.starts_with(&format!("{path}."));

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod aws;
+mod backtest;
 mod config;
 mod explain;
 mod generate;
@@ -96,6 +97,7 @@ enum Command {
     Stream(stream::StreamArgs),
     Explain(explain::ExplainArgs),
     Alerts(alerts::AlertsArgs),
+    Backtest(backtest::BacktestArgs),
     /// Check a boundary map, or show it
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -232,6 +234,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Stream(args) => stream::run(&args, &sections),
         Command::Explain(args) => explain::run(&args),
         Command::Alerts(args) => alerts::run(&args),
+        Command::Backtest(ran) => backtest::run(&ran, args.config.as_deref(), &sections.detect),
         Command::Map(command) => map::run(&command),
         Command::Lake(command) => lake::run(&command),
         Command::Generate(args) => generate::run(&args),

@@ -9,11 +9,12 @@ use tokio::runtime::{Builder, Runtime};
 use super::aws::{self, AwsArgs};
 use super::input::InputArgs;
 use super::queue::{OpenQueue, QueueArgs};
-use super::section::{Sections, SinkConfig};
+use super::section::{Sections, SinkConfig, warn_of_zones};
 use super::summary::{render_json, render_text};
 use super::{Exit, Failure, FormatArgs, MapArgs, Place, print, warn};
 use crate::aws::s3::{S3, S3Uri};
 use crate::boundary::Boundary;
+use crate::detect::Settings;
 use crate::lake::{Access, FileLimits, LakeError, LocalStore, S3Store, Store};
 use crate::pipeline::{Deliverer, MapChange, Replay, ReplayError, ReplayOptions, Skipped, Summary};
 use crate::record::field::is_known_name;
@@ -92,6 +93,7 @@ pub(super) fn run(args: &ReplayArgs, sections: &Sections) -> Result<Exit, Failur
     let place = Place::parse(&args.out)?;
     let filter = args.input.filter()?;
     warn_of_format(format.as_deref(), boundary.is_some());
+    warn_of_zones(&sections.detect, boundary.as_ref());
     // a local replay neither reads AWS configuration nor asks for credentials
     let remote = args.queue.is_given() || args.input.is_remote() || matches!(place, Place::S3(_));
     let (runtime, config) = if remote || sections.deliver.iter().any(SinkConfig::is_aws) {
@@ -115,7 +117,8 @@ pub(super) fn run(args: &ReplayArgs, sections: &Sections) -> Result<Exit, Failur
             (Input::Objects(found.objects), found.unreadable)
         }
     };
-    let run = Run { args, runtime: &runtime, boundary: boundary.as_ref(), format, sources, deliverer };
+    let settings = sections.detect.clone();
+    let run = Run { args, runtime: &runtime, boundary: boundary.as_ref(), format, settings, sources, deliverer };
     let mut summary = match place {
         Place::Folder(folder) => run.into_folder(&folder, input)?,
         Place::S3(uri) => run.into_s3(s3, &uri, input)?,
@@ -157,6 +160,7 @@ struct Run<'r> {
     runtime: &'r Runtime,
     boundary: Option<&'r Boundary>,
     format: Option<Arc<LogFormat>>,
+    settings: Settings,
     sources: Sources,
     deliverer: Arc<Deliverer>,
 }
@@ -204,7 +208,8 @@ impl Run<'_> {
     }
 
     fn replay(self, store: &impl Store, access: Access, input: Input) -> Result<Summary, Failure> {
-        let mut options = ReplayOptions { deliverer: self.deliverer, ..self.args.options(self.format, access) };
+        let options = self.args.options(self.format, self.settings, access);
+        let mut options = ReplayOptions { deliverer: self.deliverer, ..options };
         let mut progress = Progress::hidden();
         match &input {
             // a batch of messages is what is committed
@@ -231,7 +236,7 @@ impl ReplayArgs {
         (self.commit_mib * f64::from(1 << 20)) as u64
     }
 
-    fn options(&self, format: Option<Arc<LogFormat>>, access: Access) -> ReplayOptions {
+    fn options(&self, format: Option<Arc<LogFormat>>, detect: Settings, access: Access) -> ReplayOptions {
         ReplayOptions {
             format,
             threads: self.threads.map_or(ReplayOptions::default().threads, usize::from),
@@ -242,6 +247,7 @@ impl ReplayArgs {
                 (_, true) => MapChange::KeepOld,
                 _ => MapChange::Refuse,
             },
+            detect,
             access,
             ..ReplayOptions::default()
         }

@@ -12,10 +12,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::aws::AwsArgs;
 use super::input::parse_time;
-use super::section::Sections;
+use super::section::{Sections, warn_of_zones};
 use super::{Exit, Failure, FormatArgs, MapArgs, Place};
 use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
+use crate::detect::Settings;
 use crate::lake::{FileLimits, LocalStore, S3Store, Store};
 use crate::pipeline::{Stream, StreamOptions, StreamParts};
 use crate::record::LogFormat;
@@ -115,7 +116,7 @@ fn group_formats(texts: &[String]) -> Result<BTreeMap<String, Arc<LogFormat>>, F
 }
 
 impl StreamArgs {
-    fn options(&self) -> Result<StreamOptions, Failure> {
+    fn options(&self, detect: Settings) -> Result<StreamOptions, Failure> {
         let mib = |mib: f64| (mib * f64::from(1 << 20)) as u64;
         Ok(StreamOptions {
             start: self.start.clone(),
@@ -128,6 +129,7 @@ impl StreamArgs {
             commit_age: seconds("commit-age", self.commit_age)?,
             commit_bytes: mib(self.commit_mib),
             in_flight_bytes: mib(self.in_flight_mib),
+            detect,
             close_every: seconds("close-every", self.close_every)?,
             drain_timeout: seconds("drain-timeout", self.drain_timeout)?,
             // when AWS is set up
@@ -143,7 +145,8 @@ impl StreamArgs {
 
 pub(super) fn run(args: &StreamArgs, sections: &Sections) -> Result<Exit, Failure> {
     let boundary = args.map.boundary()?.map(Arc::new);
-    let options = args.options()?;
+    warn_of_zones(&sections.detect, boundary.as_deref());
+    let options = args.options(sections.detect.clone())?;
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     runtime.map_err(Failure::failed)?.block_on(follow(args, sections, boundary, options))

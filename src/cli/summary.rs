@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use super::alerts::clean;
+use crate::alert::utc;
 use crate::boundary::{Boundary, Severity};
+use crate::detect::AllowUse;
 use crate::pipeline::{AlertLine, Alerts, Summary};
 
 /// Alerts that the screen shows.
@@ -78,6 +81,7 @@ fn write_text(
         writeln!(out, "{} {}: {}", style.paint("31", "Not read "), skipped.uri, skipped.why)?;
     }
     write_alerts(out, &summary.alerts, style)?;
+    write_allowed(out, &summary.alerts.allow)?;
     write_deliveries(out, summary, style)?;
     writeln!(out)?;
     let written =
@@ -206,6 +210,28 @@ fn write_deliveries(out: &mut String, summary: &Summary, style: &Style) -> std::
     Ok(())
 }
 
+/// What became of the entries of the allow-list.
+pub(super) fn write_allowed(out: &mut impl std::fmt::Write, allow: &[AllowUse]) -> std::fmt::Result {
+    let mut label = "Allowed";
+    for AllowUse { entry, allowed, expired } in allow {
+        let until = entry.until.map(utc).unwrap_or_default();
+        let but = match (allowed, expired) {
+            (0, 0) => " (nothing here is what it asks for)".to_owned(),
+            (_, 0) => String::new(),
+            (_, expired) => format!(" (expired {until}; {} after that)", grouped((*expired).into())),
+        };
+        writeln!(out, "{label:<9} {}: {}{but}", plural(*allowed, "finding"), clean(&entry.reason))?;
+        label = "";
+    }
+    Ok(())
+}
+
+/// Those as JSON.
+pub(super) fn allowed_json(allow: &[AllowUse]) -> Vec<serde_json::Value> {
+    let one = |AllowUse { entry, allowed, expired }: &AllowUse| json!({"reason": entry.reason, "until": entry.until.map(utc), "allowed": allowed, "expired": expired});
+    allow.iter().map(one).collect()
+}
+
 /// The alerts, the worst and newest first; the same one in several hours is one line, with their number.
 fn folded(alerts: &[AlertLine]) -> Vec<(&AlertLine, usize)> {
     let mut by_title: BTreeMap<(&str, &str), (&AlertLine, usize)> = BTreeMap::new();
@@ -249,6 +275,7 @@ pub(super) fn render_json(summary: &Summary, lake: &str) -> String {
         "alerts_withdrawn": summary.alerts.withdrawn,
         "worst_alerts": worst,
         "deliveries": summary.deliveries,
+        "allow": allowed_json(&summary.alerts.allow),
         "faults": summary.faults,
         "files": summary.files,
         "seconds": summary.elapsed.as_secs_f64(),

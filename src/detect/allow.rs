@@ -52,3 +52,33 @@ impl Allowed {
         self.until.is_some_and(|until| finding.last_seen.is_none_or(|seen| until <= seen))
     }
 }
+
+/// What an entry of the allow-list did in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowUse {
+    /// The entry.
+    pub entry: Allowed,
+    /// Findings that it speaks of and that it allows.
+    pub allowed: u64,
+    /// Findings that it speaks of and is too old for.
+    pub expired: u64,
+}
+
+impl AllowUse {
+    /// Nothing yet, of each entry.
+    pub fn none_of(entries: &[Allowed]) -> Vec<Self> {
+        entries.iter().map(|entry| Self { entry: entry.clone(), allowed: 0, expired: 0 }).collect()
+    }
+
+    /// Counts a finding.
+    pub fn count(&mut self, finding: &Finding) {
+        if self.entry.matches(finding) {
+            *(if self.entry.is_expired(finding) { &mut self.expired } else { &mut self.allowed }) += 1;
+        }
+    }
+}
+
+/// The finding that withdraws an alert because its finding is allowed by now: it says why.
+pub fn withdrawn_as_allowed(entry: &Allowed, finding: &Finding, withdrawn: Finding) -> Finding {
+    Finding { title: format!("on the allow-list ({}): {}", entry.reason, finding.title), ..withdrawn }
+}

@@ -26,7 +26,7 @@ mod unmapped;
 pub mod window;
 
 pub use alert::{Alert, AlertStatus};
-pub use allow::Allowed;
+pub use allow::{AllowUse, Allowed, withdrawn_as_allowed};
 pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;

@@ -7,8 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use super::COUNTERS;
 use super::allow::Allowed;
+use super::finding::Finding;
+use super::tally::{Key, Tally};
+use super::{COUNTERS, detector_names};
 
 /// A threshold, as a config file knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +211,27 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether a tally is enough for an alert of the detector.
+    pub(super) fn counts(&self, detector: &str, key: &Key, tally: &Tally) -> bool {
+        let thresholds = self.counting.get(detector).map(|tuned| tuned.of(key.server_zone.as_deref()));
+        thresholds.is_none_or(|thresholds| thresholds.enabled && tally.flows >= thresholds.flows)
+    }
+
+    /// The first entry of the allow-list that allows a finding.
+    pub fn allowing(&self, finding: &Finding) -> Option<&Allowed> {
+        self.allow.iter().find(|entry| entry.matches(finding) && !entry.is_expired(finding))
+    }
+
+    /// Zones that have settings of their own, each with the detector that they are for.
+    pub fn zones(&self) -> Vec<(&'static str, String)> {
+        let (mut all, mut zones) = (self.clone(), Vec::new());
+        for detector in detector_names() {
+            let tunable = all.tunable(detector);
+            zones.extend(tunable.iter().flat_map(|tunable| tunable.zones()).map(|zone| (detector, zone.to_owned())));
+        }
+        zones
+    }
+
     /// The settings of the detector of this name.
     pub fn tunable(&mut self, detector: &str) -> Option<&mut dyn Tunable> {
         match detector {

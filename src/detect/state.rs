@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
-use super::scan::{self, Probes, Thresholds};
+use super::scan::{self, Probes};
+use super::settings::Settings;
 use super::tally::{Key, Tally};
 use super::{counter, window::Window};
 
@@ -58,15 +59,17 @@ impl State {
     }
 }
 
-/// The alerts of a key: none where its state does not reach a threshold, or there is none.
-pub fn findings(key: &Key, state: Option<&State>) -> Vec<Finding> {
+/// What is found of a key: nothing where its state does not reach a threshold, or there is none. What of it the
+/// allow-list holds back is asked later.
+pub fn findings(key: &Key, state: Option<&State>, settings: &Settings) -> Vec<Finding> {
     match state {
         // what others tell of nothing is nothing
         Some(State::Tally(tally)) if tally.flows == 0 => Vec::new(),
         Some(State::Tally(tally)) => {
-            counter(&key.detector).map(|counter| Finding::of_tally(counter, key, tally)).into_iter().collect()
+            let counter = counter(&key.detector).filter(|counter| settings.counts(counter.name(), key, tally));
+            counter.map(|counter| Finding::of_tally(counter, key, tally)).into_iter().collect()
         }
-        Some(State::Probes(probes)) => scan::findings(key, probes, &Thresholds::default()),
+        Some(State::Probes(probes)) => scan::findings(key, probes, settings),
         None => Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod oracle;
 mod scans;
+mod settings;
 
 use proptest::prelude::*;
 
@@ -54,7 +55,7 @@ fn stored(states: &[(Key, State)]) -> Vec<(Key, State)> {
 }
 
 fn all_findings(states: &[(Key, State)]) -> Vec<Finding> {
-    states.iter().flat_map(|(key, state)| findings(key, Some(state))).collect()
+    states.iter().flat_map(|(key, state)| findings(key, Some(state), &Settings::default())).collect()
 }
 
 fn all(lines: Vec<Line>) -> Vec<Finding> {

@@ -49,7 +49,9 @@ impl Counter for Unmapped {
             Self::Vpc => format!("{records} of a VPC that the map does not know: nothing watches it"),
             Self::Fields => {
                 let lack = if tally.flows == 1 { "lacks" } else { "lack" };
-                format!("{records} {lack} the source, the destination, the protocol or the action: nothing watches them")
+                format!(
+                    "{records} {lack} the source, the destination, the protocol or the action: nothing watches them"
+                )
             }
         }
     }

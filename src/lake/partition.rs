@@ -59,7 +59,7 @@ impl Day {
     }
 
     /// The partition of this folder, `date=…`; `None` where it is not one with a time.
-    pub(super) fn of_folder(folder: &str) -> Option<Self> {
+    pub fn of_folder(folder: &str) -> Option<Self> {
         let date: jiff::civil::Date = folder.strip_prefix("date=")?.parse().ok()?;
         let days = jiff::civil::date(1970, 1, 1).until(date).ok()?.get_days();
         Some(Self(Some(i64::from(days))))

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::summary::Alerts;
-use crate::detect::{Alert, AlertStatus, Key, State, alert_key, findings, withdrawn};
+use crate::detect::{
+    Alert, AlertStatus, AllowUse, Key, Settings, State, alert_key, findings, withdrawn, withdrawn_as_allowed,
+};
 use crate::lake::{
     AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin, StateEntry,
     StateReader, StateWriter, Store, Unit, writer_properties,
@@ -18,6 +20,7 @@ pub(super) async fn close_windows<S: Store>(
     store: &S,
     chain: &mut Chain<'_, S>,
     map: Option<MapIdentity>,
+    settings: &Settings,
 ) -> Result<Alerts, LakeError> {
     let days = changed_days(chain);
     if days.is_empty() {
@@ -27,13 +30,13 @@ pub(super) async fn close_windows<S: Store>(
     let origin = Origin::of(map.as_ref());
     let mut alerts = AlertWriter::new(store, unit.staging.clone(), writer_properties(&origin));
     let mut state = StateWriter::new(store, format!("{}/state", unit.staging));
-    let mut found = Alerts::default();
+    let mut found = Alerts { allow: AllowUse::none_of(&settings.allow), ..Alerts::default() };
     for day in &days {
         let files = chain.active().flat_map(state_files).filter(|path| folder(path) == day);
         let scratch = format!("{}/merge", unit.staging);
         let mut keys = StateReader::open(store, files.map(str::to_owned).collect(), &scratch)?;
         while let Some((key, entries)) = keys.next_key()? {
-            for row in revise(&key, &gather(&key, entries)) {
+            for row in revise(&key, &gather(&key, entries), settings, &mut found.allow) {
                 state.push(key.clone(), StateEntry::Emitted(Emitted::of(&key, &row)))?;
                 found.add(&row);
                 alerts.push(row)?;
@@ -98,13 +101,26 @@ pub(super) fn gather(key: &Key, entries: Vec<StateEntry>) -> Gathered {
     gathered
 }
 
-/// The revisions that are called for: of alerts that are new or changed, and of those that are no longer found.
-pub(super) fn revise(key: &Key, gathered: &Gathered) -> Vec<Alert> {
+/// The revisions that are called for: of alerts that are new or changed, and of those that are no longer found, or are
+/// on the allow-list by now. What each of its entries speaks of is counted.
+pub(super) fn revise(key: &Key, gathered: &Gathered, settings: &Settings, allow: &mut [AllowUse]) -> Vec<Alert> {
     let mut rows = Vec::new();
     let mut found = BTreeSet::new();
-    for finding in findings(key, gathered.state.as_ref()) {
+    for finding in findings(key, gathered.state.as_ref(), settings) {
         let alert = alert_key(key, &finding);
-        match gathered.emitted.get(&alert) {
+        allow.iter_mut().for_each(|entry| entry.count(&finding));
+        let last = gathered.emitted.get(&alert);
+        if let Some(entry) = settings.allowing(&finding) {
+            if let Some(last) = last.filter(|last| !last.withdrawn)
+                && let Some(closed) = withdrawn(&alert, last.alert(key).1)
+            {
+                let finding = withdrawn_as_allowed(entry, &finding, closed);
+                rows.push(Alert { revision: last.revision + 1, status: AlertStatus::Closed, finding });
+            }
+            found.insert(alert);
+            continue;
+        }
+        match last {
             None => rows.push(Alert { revision: 0, status: AlertStatus::New, finding }),
             Some(last) if last.digest == finding.digest() => {}
             Some(last) => {

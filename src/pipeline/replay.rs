@@ -9,6 +9,7 @@ use super::plan::{MapChange, Plan, PlanError, UnitPlan, plan};
 use super::summary::{Alerts, Fault, Skipped, Summary};
 use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
 use crate::boundary::Boundary;
+use crate::detect::Settings;
 use crate::lake::{
     Access, Chain, Commit, CommitKind, FileLimits, LakeError, MapIdentity, ObjectEntry, Origin, REPLAY, Store, Unit,
     writer_properties,
@@ -30,6 +31,8 @@ pub struct ReplayOptions {
     pub unit_bytes: u64,
     /// What to do when the lake was written with another map.
     pub map_change: MapChange,
+    /// What the detectors ask.
+    pub detect: Settings,
     /// Whether the caller holds the lake's lock.
     pub access: Access,
     /// Who gets the alerts.
@@ -44,6 +47,7 @@ impl Default for ReplayOptions {
             limits: FileLimits::default(),
             unit_bytes: 256 << 20,
             map_change: MapChange::default(),
+            detect: Settings::default(),
             access: Access::Exclusive,
             deliverer: Arc::default(),
         }
@@ -178,7 +182,8 @@ impl<'r, S: Store> Session<'r, S> {
 
     /// Closes the windows that changed since the last closing; what alerts are new or changed.
     pub(super) async fn close(&mut self) -> Result<Alerts, ReplayError> {
-        match close_windows(self.replay.store, &mut self.chain, self.map.clone()).await {
+        let Replay { store, options, .. } = self.replay;
+        match close_windows(*store, &mut self.chain, self.map.clone(), &options.detect).await {
             Ok(alerts) => Ok(alerts),
             Err(error) => {
                 self.chain.abandon().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::deliver::{Delivery, merge};
 use crate::boundary::Severity;
-use crate::detect::{Alert, AlertStatus};
+use crate::detect::{Alert, AlertStatus, AllowUse};
 
 /// An alert in one line.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -59,6 +59,8 @@ pub struct Alerts {
     pub by_severity: BTreeMap<Severity, u64>,
     /// Earlier ones of which nothing is left.
     pub withdrawn: u64,
+    /// What each entry of the allow-list did, as far as windows were judged; of a run with many closings, the most in one.
+    pub allow: Vec<AllowUse>,
     /// The worst of the new or changed, a thousand of them if there are so many; not in order.
     pub worst: Vec<AlertLine>,
 }
@@ -86,6 +88,15 @@ impl Alerts {
             *self.by_severity.entry(severity).or_default() += count;
         }
         self.withdrawn += later.withdrawn;
+        if self.allow.is_empty() {
+            self.allow = later.allow;
+        } else {
+            // each closing judges its days anew
+            for (have, now) in self.allow.iter_mut().zip(later.allow) {
+                have.allowed = have.allowed.max(now.allowed);
+                have.expired = have.expired.max(now.expired);
+            }
+        }
         let now: BTreeSet<&str> = later.worst.iter().map(|alert| alert.alert_id.as_str()).collect();
         self.worst.retain(|alert| !now.contains(alert.alert_id.as_str()));
         drop(now);

@@ -111,6 +111,7 @@ fn help_of_every_command() {
         "replay",
         "explain",
         "alerts",
+        "backtest",
         "map",
         "map check",
         "map show",

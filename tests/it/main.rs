@@ -9,4 +9,5 @@ mod deliver;
 mod lake;
 mod logs;
 mod ranks;
+mod settings;
 mod systems;

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 
 use self::filter::{FilterArgs, newest_first};
 use self::text::Table;
+pub(super) use self::text::{clean, minute, wrapped};
 use super::aws::AwsArgs;
 use super::input::parse_account;
 use super::lake::{Work, parse_duration, with_lake};
@@ -209,8 +210,7 @@ impl Alerts<'_> {
             }
             several => {
                 let ids = several.iter().take(TOLD);
-                let ids =
-                    ids.map(|alert| format!("\n  {}  {}", alert.finding.alert_id, text::clean(&alert.finding.title)));
+                let ids = ids.map(|alert| format!("\n  {}  {}", alert.finding.alert_id, clean(&alert.finding.title)));
                 let more = if several.len() > TOLD { "\n  …" } else { "" };
                 let count = several.len();
                 Err(Failure::usage(format!(

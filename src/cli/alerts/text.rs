@@ -65,7 +65,7 @@ impl Table {
 const HEAD: (&str, &str, &str, &str, &str) = ("WINDOW (UTC)", "SEVERITY", "DETECTOR", "ID", "ALERT");
 
 /// Words in lines of this many characters; a longer word is cut.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
+pub(in crate::cli) fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {
@@ -91,12 +91,12 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
 }
 
 /// A text of the lake as it may be shown: what is in it must not steer the terminal.
-pub(super) fn clean(text: &str) -> String {
+pub(in crate::cli) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// `2026-11-20 01:00`.
-fn minute(millis: i64) -> String {
+pub(in crate::cli) fn minute(millis: i64) -> String {
     second(millis).chars().take(16).collect()
 }
 
@@ -113,7 +113,7 @@ pub(super) fn shown(alert: &Alert, lake: &str, style: &Style) -> String {
         AlertStatus::New => "new".to_owned(),
         AlertStatus::Updated => format!("updated by later input (revision {})", alert.revision),
         AlertStatus::Closed => {
-            format!("withdrawn (revision {}): later input left nothing of it", alert.revision)
+            format!("withdrawn (revision {}): no alert is made of it any more", alert.revision)
         }
     };
     let span = |first: Option<i64>, last: Option<i64>| {

@@ -3,7 +3,9 @@
 use ipnet::IpNet;
 
 use super::{Entry, Key, Problem, Section, Sections, Shape};
+use crate::boundary::{Boundary, ZoneId};
 use crate::cli::input::{parse_network, parse_time};
+use crate::cli::warn;
 use crate::detect::{Allowed, Knob, Settings, Tunable, detector_names};
 
 /// The section.
@@ -84,6 +86,19 @@ fn read(entries: &[Entry], sections: &mut Sections, problems: &mut Vec<Problem>)
             detector: table.text("detector").map(str::to_owned),
             until: table.parsed("until", parse_time),
         });
+    }
+}
+
+/// Says which zones of the settings the map does not have: what is set for them would be for nobody.
+pub(in crate::cli) fn warn_of_zones(settings: &Settings, boundary: Option<&Boundary>) {
+    let Some(boundary) = boundary else { return };
+    let declared = boundary.map().zones.iter().map(|zone| zone.name.as_str());
+    let known: Vec<&str> = ZoneId::BUILT_IN.into_iter().chain(declared).collect();
+    let of_detectors = settings.zones().into_iter().map(|(detector, zone)| (format!("\"{detector}\".zones"), zone));
+    let of_entries = settings.allow.iter().flat_map(|entry| [&entry.client_zone, &entry.server_zone]).flatten();
+    let of_entries = of_entries.map(|zone| ("allow".to_owned(), zone.clone()));
+    for (table, zone) in of_detectors.chain(of_entries).filter(|(_, zone)| !known.contains(&zone.as_str())) {
+        warn(format_args!("the map {} has no zone '{zone}', which detect.{table} names", boundary.map().name));
     }
 }
 

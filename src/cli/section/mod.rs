@@ -10,6 +10,8 @@
 mod deliver;
 mod detect;
 
+pub(super) use detect::warn_of_zones;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -131,7 +133,7 @@ pub(super) struct Entry {
     pub(super) span: Span,
     values: BTreeMap<&'static str, (Span, Value)>,
     /// Its keys, also those whose values do not fit.
-    met: Vec<&'static str>,
+    written: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -202,12 +204,12 @@ impl Entry {
 
     /// Whether the key is there, whatever stands at it.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.met.contains(&key)
+        self.written.contains(&key)
     }
 
-    /// Whether a value that fits stands at one of these keys.
+    /// Whether one of these keys is there, be its value right or told as a mistake.
     pub(super) fn has_any(&self, keys: &[&str]) -> bool {
-        keys.iter().any(|key| self.values.contains_key(key))
+        keys.iter().any(|key| self.written.contains(key))
     }
 }
 
@@ -334,7 +336,7 @@ impl Reader<'_> {
             let name = written.get_ref().replace('_', "-");
             match keys.iter().find(|key| key.name == name) {
                 Some(key) => {
-                    entry.met.push(key.name);
+                    entry.written.push(key.name);
                     if let Some(read) = self.value(key.name, &key.shape, value) {
                         entry.values.insert(key.name, (value.span(), read));
                     }
@@ -346,7 +348,7 @@ impl Reader<'_> {
                 }
             }
         }
-        for key in keys.iter().filter(|key| key.required && !entry.met.contains(&key.name)) {
+        for key in keys.iter().filter(|key| key.required && !entry.written.contains(&key.name)) {
             self.problems.push(Problem::new(&entry.span, format!("{} is missing", key.name)).hint(key.doc.clone()));
         }
         entry

@@ -8,6 +8,7 @@ use super::{FAMILY, Thresholds};
 use crate::boundary::{Severity, Verdict};
 use crate::detect::detector::{Detector, client, count, server};
 use crate::detect::finding::{Finding, Query};
+use crate::detect::settings::{Horizontal, Settings, Slow, Vertical};
 use crate::detect::tally::{Evidence, Key};
 use crate::detect::window::Window;
 
@@ -15,8 +16,6 @@ use crate::detect::window::Window;
 const WINDOW: u8 = 6;
 /// Panes without a window at the threshold after which the next is another alert: an hour.
 const QUIET: u8 = 6;
-/// Alerts of one detector for one source in a day, above which they are one.
-const TOGETHER: usize = 10;
 /// The built-in zone of sources outside.
 const INTERNET: &str = "internet";
 
@@ -59,22 +58,25 @@ struct Scan<'p> {
 }
 
 /// The alerts of sources, in the order of their ids.
-pub(in crate::detect) fn findings(state: &Key, probes: &Probes, thresholds: &Thresholds) -> Vec<Finding> {
+pub(in crate::detect) fn findings(state: &Key, probes: &Probes, settings: &Settings) -> Vec<Finding> {
+    // by the number of the source's zone
+    let thresholds: Vec<_> = probes.texts.iter().map(|zone| Thresholds::of(settings, Some(zone))).collect();
     let mut findings: Vec<Finding> = Vec::new();
     for tried in &probes.sources {
+        let place = tried.zone as usize;
+        let (Some(zone), Some(thresholds)) = (probes.texts.get(place), thresholds.get(place)) else { continue };
         // nearly all sources
         if matches!(&tried.targets, Targets::Each(targets) if targets.len() < thresholds.least()) {
             continue;
         }
-        let text = |number: Number| probes.texts.get(number as usize).map(String::as_str).unwrap_or_default();
-        let key = source_key(state.window, text(tried.zone), &tried.address);
-        let external = text(tried.zone) == INTERNET;
-        let source = Source { key: &key, external, texts: &probes.texts, tried, thresholds };
+        let key = source_key(state.window, zone, &tried.address);
+        let source =
+            Source { key: &key, external: zone == INTERNET, texts: &probes.texts, tried, thresholds: *thresholds };
         match &tried.targets {
             Targets::Crowd(crowd) => findings.extend(source.crowd(crowd)),
             Targets::Each(targets) => {
-                let mut scans = together(source.vertical(targets));
-                scans.extend(together(source.horizontal(targets)));
+                let mut scans = together(source.vertical(targets), thresholds.vertical.alerts);
+                scans.extend(together(source.horizontal(targets), thresholds.horizontal.alerts));
                 if scans.is_empty() {
                     scans.extend(source.slow(targets));
                 }
@@ -87,10 +89,10 @@ pub(in crate::detect) fn findings(state: &Key, probes: &Probes, thresholds: &Thr
 }
 
 /// Too many alerts as one.
-fn together(scans: Vec<Scan<'_>>) -> Vec<Scan<'_>> {
+fn together(scans: Vec<Scan<'_>>, most: u64) -> Vec<Scan<'_>> {
     let panes = scans.iter().map(|scan| scan.panes).reduce(|(first, last), (from, to)| (first.min(from), last.max(to)));
     match (scans.first(), panes) {
-        (Some(scan), Some(panes)) if scans.len() > TOGETHER => {
+        (Some(scan), Some(panes)) if scans.len() as u64 > most => {
             vec![Scan { kind: scan.kind, panes, server: None, port: None }]
         }
         _ => scans,
@@ -127,7 +129,7 @@ struct Source<'p> {
     external: bool,
     texts: &'p [String],
     tried: &'p Tried,
-    thresholds: &'p Thresholds,
+    thresholds: Thresholds<'p>,
 }
 
 impl<'p> Source<'p> {
@@ -137,7 +139,8 @@ impl<'p> Source<'p> {
             let by_pane = servers.entry((&target.server, target.zone)).or_default();
             by_pane.entry(*pane).or_default().insert(target.port);
         }
-        let enough = |ports: &BTreeSet<u16>| ports.len() as u64 >= self.thresholds.vertical;
+        let Vertical { enabled, ports, .. } = self.thresholds.vertical;
+        let enough = |seen: &BTreeSet<u16>| *enabled && seen.len() as u64 >= *ports;
         let of_server = |(server, by_pane): (_, BTreeMap<_, _>)| {
             let stretches = stretches(&by_pane, enough).into_iter();
             stretches.map(move |panes| Scan { kind: &VERTICAL, panes, server: Some(server), port: None })
@@ -152,9 +155,11 @@ impl<'p> Source<'p> {
             let by_pane = ports.entry((target.port, target.protocol)).or_default();
             by_pane.entry(*pane).or_default().insert((&target.server, target.zone, *guarded));
         }
+        let thresholds = self.thresholds.horizontal;
         let enough = |servers: &BTreeSet<(&Logged, Number, bool)>| {
             let guarded = servers.iter().filter(|(.., guarded)| *guarded).count() as u64;
-            servers.len() as u64 >= self.thresholds.horizontal || !self.external && guarded >= self.thresholds.guarded
+            let inside = !self.external && guarded >= thresholds.protected_servers;
+            thresholds.enabled && (servers.len() as u64 >= thresholds.servers || inside)
         };
         let of_port = |(port, by_pane): (_, Servers<'p>)| {
             let stretches = stretches(&by_pane, enough).into_iter();
@@ -170,9 +175,11 @@ impl<'p> Source<'p> {
         self.walks(distinct as u64).then_some(Scan { kind: &SLOW, panes, server: None, port: None })
     }
 
-    /// The random walk at its end: four more probes than contacts make odds of 4 to the fourth power, which is past 99.
+    /// The random walk at its end: a probe more than contacts makes the odds four times as high, and four of them are
+    /// past 99.
     fn walks(&self, targets: u64) -> bool {
-        targets >= self.thresholds.slow && targets >= self.tried.contacts.len() as u64 + 4
+        let Slow { enabled, targets: least, lead } = self.thresholds.slow;
+        *enabled && targets >= *least && targets >= self.tried.contacts.len() as u64 + lead
     }
 
     fn finding(&self, scan: &Scan<'_>, targets: &[Probe]) -> Option<Finding> {
@@ -201,9 +208,10 @@ impl<'p> Source<'p> {
 
     fn crowd(&self, crowd: &Crowd) -> Option<Finding> {
         let (servers, ports) = (crowd.servers.count(), crowd.ports.count());
+        let Thresholds { vertical, horizontal, .. } = self.thresholds;
         let kind = match () {
-            () if servers >= self.thresholds.horizontal => &HORIZONTAL,
-            () if ports >= self.thresholds.vertical => &VERTICAL,
+            () if horizontal.enabled && servers >= horizontal.servers => &HORIZONTAL,
+            () if vertical.enabled && ports >= vertical.ports => &VERTICAL,
             () if self.walks(crowd.targets.count()) => &SLOW,
             () => return None,
         };
@@ -251,7 +259,9 @@ impl<'p> Source<'p> {
 
     /// The threshold, and what was seen.
     fn why(&self, scan: &Scan<'_>, servers: u64, ports: u64) -> String {
-        let Thresholds { vertical, horizontal, guarded, slow } = self.thresholds;
+        let Vertical { ports: vertical, .. } = self.thresholds.vertical;
+        let Horizontal { servers: horizontal, protected_servers: guarded, .. } = self.thresholds.horizontal;
+        let Slow { targets: slow, lead, .. } = self.thresholds.slow;
         match scan.kind.name {
             "scan.vertical" => format!("{}; {vertical} of one server within an hour are a scan", count(ports, "port")),
             "scan.horizontal" if self.external => {
@@ -262,7 +272,7 @@ impl<'p> Source<'p> {
                 count(servers, "server")
             ),
             _ => format!(
-                "{}, {}, and {} that {} allowed; {slow} in a day, and four more than are allowed, are a scan",
+                "{}, {}, and {} that {} allowed; {slow} in a day, and {lead} more than are allowed, are a scan",
                 count(servers, "server"),
                 count(ports, "port"),
                 count(self.tried.contacts.len() as u64, "contact"),

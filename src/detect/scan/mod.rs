@@ -45,6 +45,7 @@ pub(super) use probes::bucket;
 use probes::{CONTACTS, PANE};
 pub use probes::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 
+use super::settings::{Horizontal, Settings, Slow, Vertical};
 use super::window::{DAY, Window};
 
 /// The family that shares [`Probes`], as it stands in the key of their states.
@@ -57,29 +58,28 @@ pub(super) fn pane(time: i64) -> (Window, u8) {
     (Window(Some(time - within)), (within / PANE) as u8)
 }
 
-/// What makes a scan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Thresholds {
-    /// Distinct ports of one destination in an hour.
-    pub vertical: u64,
-    /// Distinct destinations of one port in an hour.
-    pub horizontal: u64,
-    /// The same of protected zones, from inside.
-    pub guarded: u64,
-    /// Distinct targets in a day.
-    pub slow: u64,
+/// What makes a scan of what one source did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Thresholds<'s> {
+    pub vertical: &'s Vertical,
+    pub horizontal: &'s Horizontal,
+    pub slow: &'s Slow,
 }
 
-impl Thresholds {
+impl<'s> Thresholds<'s> {
+    /// Those for sources in this zone.
+    pub(super) fn of(settings: &'s Settings, zone: Option<&str>) -> Self {
+        Self {
+            vertical: settings.vertical.of(zone),
+            horizontal: settings.horizontal.of(zone),
+            slow: settings.slow.of(zone),
+        }
+    }
+
     /// A source with fewer probes reaches none of them.
     fn least(&self) -> usize {
-        let Self { vertical, horizontal, guarded, slow } = *self;
-        usize::try_from(vertical.min(horizontal).min(guarded).min(slow)).unwrap_or(usize::MAX)
-    }
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self { vertical: 15, horizontal: 25, guarded: 10, slow: 8 }
+        let Horizontal { servers, protected_servers, .. } = self.horizontal;
+        let least = self.vertical.ports.min(*servers).min(*protected_servers).min(self.slow.targets);
+        usize::try_from(least).unwrap_or(usize::MAX)
     }
 }

@@ -148,6 +148,8 @@ async fn round<S: Store, K: Streams>(
         let mut alerts = AlertWriter::new(store, unit.staging.clone(), properties);
         let mut state = StateWriter::new(store, format!("{}/state", unit.staging));
         let mut told = Vec::new();
+        // a stream has no summary that would tell of it
+        let mut allow = Vec::new();
         for (day, files) in fresh {
             let files: Vec<String> = closing.merged.remove(&day).unwrap_or_default().into_iter().chain(files).collect();
             let opened = StateReader::open(store, files.clone(), &format!("{}/merge", unit.staging));
@@ -172,7 +174,7 @@ async fn round<S: Store, K: Streams>(
             let of_day = |error| Broken { day: Some(day.clone()), error };
             while let Some((key, entries)) = keys.next_key().map_err(of_day)? {
                 let mut gathered = gather(&key, entries);
-                for row in revise(&key, &gathered) {
+                for row in revise(&key, &gathered, &context.options.detect, &mut allow) {
                     let emitted = Emitted::of(&key, &row);
                     gathered.emitted.insert(emitted.alert(&key).0.clone(), emitted);
                     told.extend(detector_names().find(|name| *name == row.finding.detector));

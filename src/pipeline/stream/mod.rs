@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use super::deliver::Deliverer;
 use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
+use crate::detect::Settings;
 use crate::lake::{FileLimits, MapIdentity, Store};
 use crate::source::kinesis::lease::{CoordinatorHandle, Lease, LeaseError, LeaseEvent};
 use crate::source::kinesis::{Page, ReadError, ShardReader, StartAt, StreamInfo, Streams};
@@ -51,6 +52,8 @@ pub struct StreamOptions {
     pub commit_bytes: u64,
     /// Bytes of answers that are on their way at a time, over all shards.
     pub in_flight_bytes: u64,
+    /// What the detectors ask.
+    pub detect: Settings,
     /// How often windows are looked at.
     pub close_every: Duration,
     /// How long the end may take.

@@ -31,6 +31,7 @@ fn chain_of(shard: &str) -> String {
 
 fn options() -> StreamOptions {
     StreamOptions {
+        detect: Default::default(),
         start: StartAt::Horizon,
         messages: MessageOptions::default(),
         limits: FileLimits::default(),

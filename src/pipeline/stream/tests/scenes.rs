@@ -11,7 +11,8 @@ use super::lake::MemoryLake;
 use super::source::MemoryStream;
 use super::{Dice, MAP, STREAM, chain_of, options, stream};
 use crate::boundary::{Boundary, Selection, parse_map};
-use crate::pipeline::stream::{Stream, StreamParts};
+use crate::detect::Settings;
+use crate::pipeline::stream::{Stream, StreamOptions, StreamParts};
 use crate::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, InitialPosition, Lease, LeaseTable as _, MemoryTable, Timing,
 };
@@ -38,6 +39,7 @@ struct Scene {
     stream: MemoryStream,
     lake: MemoryLake,
     table: MemoryTable,
+    detect: Settings,
     put: u64,
 }
 
@@ -45,7 +47,7 @@ impl Scene {
     fn new() -> Self {
         let dice = Dice::new(1);
         let (stream, lake) = (MemoryStream::new(dice.clone(), 0, 1), MemoryLake::new(dice, 0));
-        Self { stream, lake, table: MemoryTable::default(), put: 0 }
+        Self { stream, lake, table: MemoryTable::default(), detect: Settings::default(), put: 0 }
     }
 
     /// Puts so many records that came so many seconds ago.
@@ -93,7 +95,7 @@ impl Scene {
             streams: self.stream.clone(),
             leases,
             events,
-            options: options(),
+            options: StreamOptions { detect: self.detect.clone(), ..options() },
             metrics: metrics.clone(),
             ready: Arc::new(Readiness::default()),
         });
@@ -205,4 +207,24 @@ async fn a_day_whose_state_is_lost_holds_no_other_day_up() {
         scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
         assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (2, 2), "{damage:?}");
     }
+}
+
+/// A worker that starts with other settings judges the days that get records with them, and only those.
+#[tokio::test(start_paused = true)]
+async fn settings_hold_from_the_next_closing_on() {
+    let (day, mut scene) = (86_400, Scene::new());
+    scene.put_on(1, 2, 0);
+    scene.put_on(1, 2, day);
+    scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 1));
+    scene.detect.tunable("breach").unwrap().set(None, "flows", 3);
+    scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 1), "nothing came");
+    scene.put_on(1, 2, day);
+    scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 2), "withdrawn");
+    // what was gathered meanwhile counts
+    scene.put_on(1, 2, day);
+    scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 3), "and back");
 }
