@@ -28,7 +28,7 @@ const LINE: usize = 100;
 
 /// Compare the alerts of a lake with those that other settings of the detectors would make
 ///
-/// The settings are those of the [detect] table in --config. What the detectors gathered is in the lake and is judged
+/// The settings are those of the `detect` table in --config. What the detectors gathered is in the lake and is judged
 /// anew, so neither logs nor the map are needed, and nothing is written.
 #[derive(Debug, clap::Args)]
 pub(super) struct BacktestArgs {
