@@ -31,7 +31,7 @@ use flowbound::boundary::{Boundary, Selection};
 use flowbound::decode::MessageOptions;
 use flowbound::detect::Settings;
 use flowbound::lake::{FileLimits, LocalStore};
-use flowbound::pipeline::{Replay, ReplayOptions, Stream, StreamOptions, StreamParts};
+use flowbound::pipeline::{DETECT_BYTES, Replay, ReplayOptions, Stream, StreamOptions, StreamParts};
 use flowbound::record::LogFormat;
 use flowbound::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, InitialPosition, MemoryTable, ShardList, Timing,
@@ -276,6 +276,7 @@ impl Setting {
             events,
             options: StreamOptions {
                 detect: Settings::default(),
+                detect_bytes: DETECT_BYTES,
                 start: StartAt::Horizon,
                 messages: MessageOptions { format: Some(self.format.clone()), ..MessageOptions::default() },
                 limits: FileLimits::default(),

@@ -16,7 +16,7 @@ use crate::aws::s3::{S3, S3Uri};
 use crate::boundary::Boundary;
 use crate::detect::Settings;
 use crate::lake::{Access, FileLimits, LakeError, LocalStore, S3Store, Store};
-use crate::pipeline::{Deliverer, MapChange, Replay, ReplayError, ReplayOptions, Skipped, Summary};
+use crate::pipeline::{DETECT_BYTES, Deliverer, MapChange, Replay, ReplayError, ReplayOptions, Skipped, Summary};
 use crate::record::field::is_known_name;
 use crate::record::{Field, LogFormat};
 use crate::source::{InputObject, Sources, spool_standard_input};
@@ -63,6 +63,9 @@ pub(super) struct ReplayArgs {
     /// Commit after this many MiB of input: what an interrupted run has to do again at most
     #[arg(long, env = "FLOWBOUND_COMMIT_MIB", value_name = "MIB", default_value_t = 256.0)]
     commit_mib: f64,
+    /// MiB that the detectors gather before it is written out: of each thread
+    #[arg(long, env = "FLOWBOUND_DETECT_MEMORY", value_name = "MIB", default_value_t = DETECT_BYTES >> 20)]
+    detect_memory: usize,
     /// Print the summary as one JSON object
     #[arg(long, env = "FLOWBOUND_JSON")]
     json: bool,
@@ -248,6 +251,7 @@ impl ReplayArgs {
                 _ => MapChange::Refuse,
             },
             detect,
+            detect_bytes: self.detect_memory.saturating_mul(1 << 20),
             access,
             ..ReplayOptions::default()
         }

@@ -18,7 +18,7 @@ use crate::boundary::Boundary;
 use crate::decode::MessageOptions;
 use crate::detect::Settings;
 use crate::lake::{FileLimits, LocalStore, S3Store, Store};
-use crate::pipeline::{Stream, StreamOptions, StreamParts};
+use crate::pipeline::{DETECT_BYTES, Stream, StreamOptions, StreamParts};
 use crate::record::LogFormat;
 use crate::source::kinesis::lease::{
     Coordinator, CoordinatorOptions, DynamoTable, FileTable, InitialPosition, LeaseError, LeaseTable, Timing, Work,
@@ -71,6 +71,9 @@ pub(super) struct StreamArgs {
     /// Commit after this many MiB of one shard's records and text
     #[arg(long, env = "FLOWBOUND_COMMIT_MIB", value_name = "MIB", default_value_t = 256.0)]
     commit_mib: f64,
+    /// MiB that the detectors gather before it is written out: of each shard
+    #[arg(long, env = "FLOWBOUND_DETECT_MEMORY", value_name = "MIB", default_value_t = DETECT_BYTES >> 20)]
+    detect_memory: usize,
     /// MiB of answers from the stream that may be on their way at a time
     #[arg(long, env = "FLOWBOUND_IN_FLIGHT_MIB", value_name = "MIB", default_value_t = 128.0)]
     in_flight_mib: f64,
@@ -130,6 +133,7 @@ impl StreamArgs {
             commit_bytes: mib(self.commit_mib),
             in_flight_bytes: mib(self.in_flight_mib),
             detect,
+            detect_bytes: self.detect_memory.saturating_mul(1 << 20),
             close_every: seconds("close-every", self.close_every)?,
             drain_timeout: seconds("drain-timeout", self.drain_timeout)?,
             // when AWS is set up

@@ -19,7 +19,7 @@ use super::detector::Counter;
 use super::scan::Gatherer;
 use super::seen::{End, Ends, Seen};
 use super::state::State;
-use super::tally::{Evidence, Key, Leg, Tally, Traffic};
+use super::tally::{Evidence, Key, Leg, Legs, Tally, Traffic};
 use super::window::Window;
 use crate::boundary::{Boundary, Confidence, Credit, Judgement, Reason, Severity, ZoneId};
 use crate::record::{Field, FlowRecord};
@@ -231,7 +231,7 @@ impl<'b> Tallies<'b> {
             let Some(gathered) = legs.first().and_then(|(leg, _)| gathered.get_mut(leg.tally as usize)) else {
                 continue;
             };
-            gathered.tally.legs = legs
+            let each = legs
                 .chunk_by(|(one, _), (other, _)| CompactLeg { interface: other.interface, ..*one } == *other)
                 .filter_map(|copies| {
                     let (leg, _) = copies.first()?;
@@ -240,6 +240,7 @@ impl<'b> Tallies<'b> {
                     Some((leg.expand(&gathered.key, &texts), copies.iter().map(of_interface).collect()))
                 })
                 .collect();
+            gathered.tally.legs = Legs::of(each);
         }
         let tallies = gathered.into_iter().map(|Gathered { key, mut tally, severity, confidence, .. }| {
             tally.raise(severity, confidence);

@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::detector::Counter;
 use super::seen::Seen;
+use super::sketch::{Sketch, hash};
 use super::window::Window;
 use crate::boundary::{Confidence, Severity, Verdict};
 use crate::record::{Action, Field};
 
 /// Rows kept as evidence.
 const EVIDENCE: usize = 10;
+/// Directions of conversations that are kept apart, each as often as interfaces recorded it.
+const LEGS: usize = 4096;
 
 /// What makes two records part of the same alert.
 ///
@@ -125,6 +128,16 @@ pub(super) struct Leg {
     pub(super) to_client: bool,
 }
 
+/// Client and its port, server and its port, protocol.
+type Conversation<'l> = (&'l Option<String>, Option<u16>, &'l Option<String>, Option<u16>, Option<u8>);
+
+impl Leg {
+    /// Both directions have the same.
+    fn conversation(&self) -> Conversation<'_> {
+        (&self.client, self.client_port, &self.server, self.server_port, self.protocol)
+    }
+}
+
 /// Packets and bytes that one interface recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Traffic {
@@ -148,8 +161,82 @@ pub enum Outcome {
     Refused,
 }
 
+/// Traffic of many conversations, for which there is no room.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Crowd {
+    conversations: Sketch,
+    /// By direction (to the client) and the interface that recorded it.
+    sums: BTreeMap<(bool, String), Traffic>,
+}
+
+impl Crowd {
+    fn add(&mut self, leg: &Leg, copies: BTreeMap<String, Traffic>) {
+        self.conversations.insert(hash(&leg.conversation()));
+        for (interface, traffic) in copies {
+            self.sums.entry((leg.to_client, interface)).or_default().add(traffic);
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.conversations.merge(&other.conversations);
+        for (of, traffic) in other.sums {
+            self.sums.entry(of).or_default().add(traffic);
+        }
+    }
+}
+
+/// Traffic of each direction of each conversation, by the interface that recorded it. Which of both it is does not
+/// depend on the order in which parts came: a part with too many makes too many of the whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Legs {
+    /// Kept apart.
+    Each(BTreeMap<Leg, BTreeMap<String, Traffic>>),
+    /// Too many.
+    Crowd(Box<Crowd>),
+}
+
+impl Default for Legs {
+    fn default() -> Self {
+        Self::Each(BTreeMap::new())
+    }
+}
+
+impl Legs {
+    /// Of these, which may be too many.
+    pub(super) fn of(legs: BTreeMap<Leg, BTreeMap<String, Traffic>>) -> Self {
+        if legs.values().map(BTreeMap::len).sum::<usize>() <= LEGS {
+            return Self::Each(legs);
+        }
+        let mut crowd = Box::<Crowd>::default();
+        legs.into_iter().for_each(|(leg, copies)| crowd.add(&leg, copies));
+        Self::Crowd(crowd)
+    }
+
+    fn merge(&mut self, other: Self) {
+        *self = match (std::mem::take(self), other) {
+            (Self::Each(mut legs), Self::Each(more)) => {
+                for (leg, copies) in more {
+                    let sums = legs.entry(leg).or_default();
+                    for (interface, traffic) in copies {
+                        sums.entry(interface).or_default().add(traffic);
+                    }
+                }
+                Self::of(legs)
+            }
+            (Self::Crowd(mut crowd), Self::Crowd(more)) => {
+                crowd.merge(*more);
+                Self::Crowd(crowd)
+            }
+            (Self::Crowd(mut crowd), Self::Each(legs)) | (Self::Each(legs), Self::Crowd(mut crowd)) => {
+                legs.into_iter().for_each(|(leg, copies)| crowd.add(&leg, copies));
+                Self::Crowd(crowd)
+            }
+        };
+    }
+}
+
 /// What is gathered for one key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// Rows of `flows`.
     pub flows: u64,
@@ -166,8 +253,7 @@ pub struct Tally {
     pub evidence: BTreeSet<Evidence>,
     /// What became of it, as records tell that are not counted.
     pub outcomes: BTreeSet<Outcome>,
-    /// Traffic of each direction of each conversation, by the interface that recorded it.
-    pub(super) legs: BTreeMap<Leg, BTreeMap<String, Traffic>>,
+    pub(super) legs: Legs,
 }
 
 impl Tally {
@@ -183,7 +269,7 @@ impl Tally {
             reasons: BTreeSet::new(),
             evidence: BTreeSet::new(),
             outcomes: BTreeSet::new(),
-            legs: BTreeMap::new(),
+            legs: Legs::default(),
         }
     }
 
@@ -234,12 +320,7 @@ impl Tally {
         for evidence in other.evidence {
             self.keep(evidence);
         }
-        for (leg, copies) in other.legs {
-            let sums = self.legs.entry(leg).or_default();
-            for (interface, traffic) in copies {
-                sums.entry(interface).or_default().add(traffic);
-            }
-        }
+        self.legs.merge(other.legs);
     }
 
     /// The verdict of every row.
@@ -258,18 +339,26 @@ impl Tally {
     }
 
     /// Conversations, packets and bytes, with the copies that several interfaces recorded counted once: of each
-    /// direction of each conversation the interface that saw most counts.
+    /// direction of each conversation the interface that saw most counts. Of more than 4096 directions the number of
+    /// conversations is an estimate (see `detect::sketch`), and of each direction of all of them together the interface
+    /// that saw most counts.
     pub fn counted_once(&self) -> (u64, u64, u64) {
-        let both_ways: BTreeSet<_> = self
-            .legs
-            .keys()
-            .map(|leg| (&leg.client, leg.client_port, &leg.server, leg.server_port, leg.protocol))
-            .collect();
-        let most = |value: fn(&Traffic) -> u64| {
-            self.legs
-                .values()
-                .fold(0u64, |sum, copies| sum.saturating_add(copies.values().map(value).max().unwrap_or(0)))
+        let add = |sum: (u64, u64), most: (u64, u64)| (sum.0.saturating_add(most.0), sum.1.saturating_add(most.1));
+        let most = |most: (u64, u64), traffic: &Traffic| (most.0.max(traffic.packets), most.1.max(traffic.bytes));
+        let (conversations, (packets, bytes)) = match &self.legs {
+            Legs::Each(legs) => {
+                let both_ways: BTreeSet<_> = legs.keys().map(Leg::conversation).collect();
+                let each = legs.values().map(|copies| copies.values().fold((0, 0), most));
+                (both_ways.len() as u64, each.fold((0, 0), add))
+            }
+            Legs::Crowd(crowd) => {
+                let of = |direction| {
+                    let sums = crowd.sums.iter().filter(|((to_client, _), _)| *to_client == direction);
+                    sums.map(|(_, traffic)| traffic).fold((0, 0), most)
+                };
+                (crowd.conversations.count(), add(of(false), of(true)))
+            }
         };
-        (both_ways.len() as u64, most(|traffic| traffic.packets), most(|traffic| traffic.bytes))
+        (conversations, packets, bytes)
     }
 }

@@ -213,6 +213,33 @@ fn evidence_is_the_earliest_ten() {
 }
 
 #[test]
+fn conversations_are_exact_up_to_4096_directions_and_estimated_above_however_they_came() {
+    let boundary = boundary();
+    let knocks = |count: usize| -> Vec<(usize, Line)> {
+        let knock = |n: usize| {
+            let flow = format!("198.18.{}.{} 10.0.2.9 {} 5432 6", n / 250, n % 250, 30_000 + n % 7);
+            line("eni-db", &flow, 2, HOUR + n as i64 % 600, "REJECT")
+        };
+        // the second time later, and the other way round
+        (0..count).chain((0..count).rev()).map(knock).enumerate().collect()
+    };
+    let told = |states: &[(Key, State)]| {
+        let found = all_findings(states).into_iter().find(|finding| finding.detector == "blocked").unwrap();
+        (found.flows, found.conversations.unwrap(), found.packets.unwrap())
+    };
+    assert_eq!(told(&gather(&boundary, &knocks(4096))), (8192, 4096, 4 * 4096));
+    let many = knocks(4097);
+    let whole = gather(&boundary, &many);
+    let (flows, conversations, packets) = told(&whole);
+    assert_eq!((flows, packets), (2 * 4097, 4 * 4097));
+    assert!(conversations.abs_diff(4097) < 4097 / 20, "{conversations}");
+    for size in [500, 4000, 4097, 8000] {
+        let parts = many.chunks(size).rev().flat_map(|part| stored(&gather(&boundary, part)));
+        assert!(State::by_key(parts.collect()) == whole, "in parts of {size}");
+    }
+}
+
+#[test]
 fn ids_tell_detectors_keys_and_windows_apart() {
     let lines = ["203.0.113.7 10.0.2.9 1 5432 6", "203.0.113.7 10.0.2.9 1 22 6", "203.0.113.7 10.0.2.10 1 22 6"]
         .into_iter()
@@ -378,7 +405,7 @@ fn the_weight_is_about_what_is_held() {
     };
     // one key with many conversations; many keys with one, and with as many rows of evidence as are kept
     for lines in
-        [probes(5000, 1, "REJECT"), probes(1, 5000, "ACCEPT"), probes(1000, 1, "ACCEPT"), probes(500, 12, "ACCEPT")]
+        [probes(4000, 1, "REJECT"), probes(1, 4000, "ACCEPT"), probes(1000, 1, "ACCEPT"), probes(500, 12, "ACCEPT")]
     {
         let format: LogFormat = FORMAT.parse().unwrap();
         let mut tallies = Tallies::new(Some(&boundary));

@@ -99,10 +99,32 @@ impl<W: Write> Entries<W> {
     }
 }
 
+/// A file that remembers whether it could not be read: other errors of a frame over it are of what stands in it.
+struct Watched {
+    file: Box<dyn BufRead + Send>,
+    failed: bool,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer).inspect_err(|_| self.failed = true)
+    }
+}
+
+impl BufRead for Watched {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        self.file.fill_buf().inspect_err(|_| self.failed = true)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.file.consume(amount);
+    }
+}
+
 /// A state file that is open for reading.
 struct Lines {
     path: String,
-    frame: BufReader<zstd::Decoder<'static, Box<dyn BufRead + Send>>>,
+    frame: BufReader<zstd::Decoder<'static, Watched>>,
     buffer: Vec<u8>,
 }
 
@@ -114,26 +136,36 @@ impl Lines {
             let detail = "it is no state file of this version of flowbound".to_owned();
             return Err(LakeError::Damaged { path, detail });
         }
+        let file = Watched { file, failed: false };
         let frame = zstd::Decoder::with_buffer(file).map_err(io_error("read", &path))?;
         Ok(Self { path, frame: BufReader::new(frame), buffer: Vec::new() })
     }
 
     fn next(&mut self) -> Result<Option<(Key, StateEntry)>, LakeError> {
-        let path = &self.path;
-        if self.frame.fill_buf().map_err(io_error("read", path))?.is_empty() {
-            return Ok(None);
+        let damaged = |detail: String| LakeError::Damaged { path: self.path.clone(), detail };
+        match read_entry(&mut self.frame, &mut self.buffer) {
+            Ok(false) => Ok(None),
+            Ok(true) => postcard::from_bytes(&self.buffer).map(Some).map_err(|error| damaged(error.to_string())),
+            Err(error) if self.frame.get_ref().get_ref().failed => Err(io_error("read", &self.path)(error)),
+            Err(error) => Err(damaged(error.to_string())),
         }
-        let mut length = [0; 4];
-        self.frame.read_exact(&mut length).map_err(io_error("read", path))?;
-        let length = u64::from(u32::from_le_bytes(length));
-        self.buffer.clear();
-        self.frame.by_ref().take(length).read_to_end(&mut self.buffer).map_err(io_error("read", path))?;
-        let damaged = |detail: String| LakeError::Damaged { path: path.clone(), detail };
-        if self.buffer.len() as u64 != length {
-            return Err(damaged("it ends in the middle of an entry".to_owned()));
-        }
-        postcard::from_bytes(&self.buffer).map(Some).map_err(|error| damaged(error.to_string()))
     }
+}
+
+/// Reads the bytes of the next entry; false: there is none.
+fn read_entry(frame: &mut impl BufRead, buffer: &mut Vec<u8>) -> std::io::Result<bool> {
+    if frame.fill_buf()?.is_empty() {
+        return Ok(false);
+    }
+    let mut length = [0; 4];
+    frame.read_exact(&mut length)?;
+    let length = u64::from(u32::from_le_bytes(length));
+    buffer.clear();
+    // a length that is wrong makes no room for what is not there
+    if frame.take(length).read_to_end(buffer)? as u64 != length {
+        return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "it ends in the middle of an entry"));
+    }
+    Ok(true)
 }
 
 /// The folder of a day's state files.
@@ -299,5 +331,74 @@ impl StateReader {
             }
         }
         Ok(Some((key, entries)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boundary::Verdict;
+    use crate::detect::Window;
+    use crate::lake::LocalStore;
+
+    fn key(client: u32) -> Key {
+        Key {
+            window: Window(Some(1_795_132_800_000)),
+            detector: "breach".to_owned(),
+            rule: None,
+            reason: Some("exposed".to_owned()),
+            client_zone: None,
+            server_zone: None,
+            client_addr: Some(format!("client {client:05}")),
+            server_addr: None,
+            server_port: None,
+            protocol: None,
+        }
+    }
+
+    fn read(store: &LocalStore, paths: Vec<String>) -> Result<Vec<Key>, LakeError> {
+        let mut reader = StateReader::open(store, paths, "_flowbound/staging/merge")?;
+        let mut keys = Vec::new();
+        while let Some((key, entries)) = reader.next_key()? {
+            keys.extend(entries.iter().map(|_| key.clone()));
+        }
+        Ok(keys)
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_damage_and_what_is_right_is_read_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(folder.path()).unwrap();
+        let write = |name: &str, clients: &[u32]| {
+            let mut writer = StateWriter::new(&store, format!("_flowbound/staging/{name}"));
+            let entry = || StateEntry::Tally(Tally::new(Verdict::Breach));
+            clients.iter().for_each(|client| writer.push(key(*client), entry()).unwrap());
+            writer.finish().unwrap().remove(0).staged
+        };
+        let (one, other) = (write("one", &[1, 3, 5]), write("other", &[2, 3]));
+        let keys = read(&store, vec![one.clone(), other]).unwrap();
+        assert_eq!(keys, [1, 2, 3, 3, 5].map(key));
+
+        let path = folder.path().join(&one);
+        let whole = std::fs::read(&path).unwrap();
+        let damaged = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let error = read(&store, vec![one.clone()]).unwrap_err();
+            assert!(matches!(error, LakeError::Damaged { .. }), "{error}");
+        };
+        (0..whole.len()).for_each(|length| damaged(&whole[..length]));
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x10;
+            std::fs::write(&path, bytes).unwrap();
+            // the size of the window, for one, may be another
+            match read(&store, vec![one.clone()]) {
+                Ok(keys) => assert_eq!(keys, [1, 3, 5].map(key), "{place}"),
+                Err(error) => assert!(matches!(error, LakeError::Damaged { .. }), "{place}: {error}"),
+            }
+        }
+        damaged(&[&whole[..], b"{}"].concat());
+        // what an earlier version wrote
+        damaged(b"{\"key\":{}}\n");
     }
 }

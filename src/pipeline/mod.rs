@@ -14,6 +14,7 @@ mod worker;
 pub use deliver::{Deliverer, Delivery};
 pub use plan::{MapChange, PlanError};
 pub use queue::{QueueError, QueueOptions};
+pub use recorder::DETECT_BYTES;
 pub use replay::{Replay, ReplayError, ReplayOptions};
 pub use stream::{Stream, StreamError, StreamOptions, StreamParts};
 pub use summary::{AlertLine, Alerts, Fault, Skipped, Summary};

@@ -11,8 +11,8 @@ use crate::lake::{Conserved, FileLimits, FlowRows, FlowWriter, LakeError, Staged
 use crate::parse::Batches;
 use crate::record::{FlowBatch, LineChunk, LogFormat, ParseError};
 
-/// Bytes of tallies after which they are written to a state file and begun anew.
-const TALLY_BYTES: usize = 12 << 20;
+/// Bytes that the detectors gather, unless something else is asked: of each thread, and in a stream of each shard.
+pub const DETECT_BYTES: usize = 12 << 20;
 
 /// Where lines go that are no records: number, text and what is wrong with it.
 pub(super) type Reject<'r> = &'r mut dyn FnMut(&[(i64, &[u8], &ParseError)]) -> Result<(), LakeError>;
@@ -24,6 +24,8 @@ pub(super) struct Recorder<'u, S: Store> {
     boundary: Option<&'u Boundary>,
     flows: FlowWriter<'u, S>,
     tallies: Tallies<'u>,
+    /// Bytes of them after which they are written to a state file and begun anew.
+    detect_bytes: usize,
     /// What the map says of each record of a batch: kept to be filled again.
     judged: Vec<Option<Judgement>>,
     staged: Vec<Staged>,
@@ -50,6 +52,7 @@ impl<'u, S: Store> Recorder<'u, S> {
         boundary: Option<&'u Boundary>,
         properties: Arc<WriterProperties>,
         limits: FileLimits,
+        detect_bytes: usize,
     ) -> Self {
         Self {
             store,
@@ -57,6 +60,7 @@ impl<'u, S: Store> Recorder<'u, S> {
             flows: FlowWriter::new(store, format!("{staging}/flows"), properties, limits),
             staging,
             tallies: Tallies::new(boundary),
+            detect_bytes,
             judged: Vec::new(),
             staged: Vec::new(),
             states: 0,
@@ -79,7 +83,7 @@ impl<'u, S: Store> Recorder<'u, S> {
                 reject(&lines)?;
             }
         }
-        if self.tallies.weight() > TALLY_BYTES {
+        if self.tallies.weight() > self.detect_bytes {
             self.hand_on()?;
         }
         Ok(rows)

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::close::close_windows;
 use super::deliver::{Deliverer, Delivery, merge};
 use super::plan::{MapChange, Plan, PlanError, UnitPlan, plan};
+use super::recorder::DETECT_BYTES;
 use super::summary::{Alerts, Fault, Skipped, Summary};
 use super::worker::{ObjectReport, UnitContext, UnitResult, run_unit};
 use crate::boundary::Boundary;
@@ -33,6 +34,8 @@ pub struct ReplayOptions {
     pub map_change: MapChange,
     /// What the detectors ask.
     pub detect: Settings,
+    /// Bytes that the detectors of a thread gather before that is written out.
+    pub detect_bytes: usize,
     /// Whether the caller holds the lake's lock.
     pub access: Access,
     /// Who gets the alerts.
@@ -48,6 +51,7 @@ impl Default for ReplayOptions {
             unit_bytes: 256 << 20,
             map_change: MapChange::default(),
             detect: Settings::default(),
+            detect_bytes: DETECT_BYTES,
             access: Access::Exclusive,
             deliverer: Arc::default(),
         }

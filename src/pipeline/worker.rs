@@ -177,6 +177,7 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
             context.boundary,
             context.properties.clone(),
             context.options.limits,
+            context.options.detect_bytes,
         );
         Self { shared, channels, recorder }
     }

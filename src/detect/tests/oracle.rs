@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::detect::scan::{bucket, contact_hash, pane, state_key};
-use crate::detect::tally::{Leg, Traffic};
+use crate::detect::tally::{Leg, Legs, Traffic};
 use crate::detect::{
     Evidence, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets, Verdicts,
     Window,
@@ -94,7 +94,7 @@ fn one(
     tally.last_seen = end.or(start);
     tally.reasons = BTreeSet::from([word("reason").unwrap_or_default()]);
     tally.evidence = BTreeSet::from([evidence]);
-    tally.legs = legs;
+    tally.legs = Legs::of(legs);
     Some((key, tally))
 }
 
@@ -271,8 +271,9 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
         bytes += tally.reasons.iter().map(|reason| text(reason)).sum::<usize>();
         bytes += nodes(tally.evidence.len(), size_of::<Evidence>());
         bytes += tally.evidence.iter().map(row).sum::<usize>();
-        bytes += nodes(tally.legs.len(), size_of::<(Leg, BTreeMap<String, Traffic>)>());
-        for (leg, copies) in &tally.legs {
+        let Legs::Each(legs) = &tally.legs else { continue };
+        bytes += nodes(legs.len(), size_of::<(Leg, BTreeMap<String, Traffic>)>());
+        for (leg, copies) in legs {
             bytes += maybe(&leg.client) + maybe(&leg.server);
             bytes += nodes(copies.len(), size_of::<(String, Traffic)>());
             bytes += copies.keys().map(|interface| text(interface)).sum::<usize>();

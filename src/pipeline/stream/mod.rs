@@ -54,6 +54,8 @@ pub struct StreamOptions {
     pub in_flight_bytes: u64,
     /// What the detectors ask.
     pub detect: Settings,
+    /// Bytes that the detectors of a shard gather before that is written out.
+    pub detect_bytes: usize,
     /// How often windows are looked at.
     pub close_every: Duration,
     /// How long the end may take.

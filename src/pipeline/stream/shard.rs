@@ -257,8 +257,14 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         };
         let properties = writer_properties(&Origin::of(context.map.as_ref()));
         let boundary = context.boundary.as_deref();
-        let recorder =
-            Recorder::new(&*context.store, unit.staging.clone(), boundary, properties, context.options.limits);
+        let recorder = Recorder::new(
+            &*context.store,
+            unit.staging.clone(),
+            boundary,
+            properties,
+            context.options.limits,
+            context.options.detect_bytes,
+        );
         let quarantine = Quarantine::new(&*context.store, &unit.staging);
         Ok(OpenUnit { unit, recorder, quarantine, span, began: Instant::now(), bytes: 0 })
     }

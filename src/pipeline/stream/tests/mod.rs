@@ -35,6 +35,7 @@ fn options() -> StreamOptions {
         start: StartAt::Horizon,
         messages: MessageOptions::default(),
         limits: FileLimits::default(),
+        detect_bytes: crate::pipeline::DETECT_BYTES,
         commit_age: Duration::from_secs(3),
         commit_bytes: 4000,
         in_flight_bytes: 100 << 20,
