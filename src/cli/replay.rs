@@ -251,7 +251,7 @@ impl ReplayArgs {
                 _ => MapChange::Refuse,
             },
             detect,
-            detect_bytes: self.detect_memory.saturating_mul(1 << 20),
+            detect_bytes: self.detect_memory.max(1).saturating_mul(1 << 20),
             access,
             ..ReplayOptions::default()
         }

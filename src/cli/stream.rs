@@ -133,7 +133,7 @@ impl StreamArgs {
             commit_bytes: mib(self.commit_mib),
             in_flight_bytes: mib(self.in_flight_mib),
             detect,
-            detect_bytes: self.detect_memory.saturating_mul(1 << 20),
+            detect_bytes: self.detect_memory.max(1).saturating_mul(1 << 20),
             close_every: seconds("close-every", self.close_every)?,
             drain_timeout: seconds("drain-timeout", self.drain_timeout)?,
             // when AWS is set up

@@ -37,6 +37,7 @@ impl Counter for Blocked {
 
     fn title(&self, key: &Key, tally: &Tally) -> String {
         let (conversations, ..) = tally.counted_once();
-        format!("{} on {} blocked by {}", count(conversations, "attempt"), server(key), key.cause())
+        let about = if tally.is_estimated() { "about " } else { "" };
+        format!("{about}{} on {} blocked by {}", count(conversations, "attempt"), server(key), key.cause())
     }
 }

@@ -223,7 +223,9 @@ impl<'b> Tallies<'b> {
 
     /// What was gathered, in the order of the keys; starts anew.
     pub fn take(&mut self) -> Vec<(Key, State)> {
-        let Self { boundary, texts, gathered, legs, scans, .. } = std::mem::replace(self, Self::new(self.boundary));
+        let next = Self { scans: std::mem::take(&mut self.scans), ..Self::new(self.boundary) };
+        let Self { boundary, texts, gathered, legs, .. } = std::mem::replace(self, next);
+        let scans = self.scans.hand_on();
         let mut gathered = gathered;
         let mut legs: Vec<(CompactLeg, Traffic)> = legs.into_iter().collect();
         legs.sort_unstable_by_key(|(leg, _)| *leg);

@@ -338,6 +338,11 @@ impl Tally {
         self.confidence.as_deref().and_then(Confidence::from_name)
     }
 
+    /// Whether there were too many conversations to count them exactly.
+    pub fn is_estimated(&self) -> bool {
+        matches!(self.legs, Legs::Crowd(_))
+    }
+
     /// Conversations, packets and bytes, with the copies that several interfaces recorded counted once: of each
     /// direction of each conversation the interface that saw most counts. Of more than 4096 directions the number of
     /// conversations is an estimate (see `detect::sketch`), and of each direction of all of them together the interface

@@ -233,6 +233,8 @@ fn conversations_are_exact_up_to_4096_directions_and_estimated_above_however_the
     let (flows, conversations, packets) = told(&whole);
     assert_eq!((flows, packets), (2 * 4097, 4 * 4097));
     assert!(conversations.abs_diff(4097) < 4097 / 20, "{conversations}");
+    let title = &all_findings(&whole).into_iter().find(|finding| finding.detector == "blocked").unwrap().title;
+    assert!(title.starts_with(&format!("about {conversations} attempts on db ")), "{title}");
     for size in [500, 4000, 4097, 8000] {
         let parts = many.chunks(size).rev().flat_map(|part| stored(&gather(&boundary, part)));
         assert!(State::by_key(parts.collect()) == whole, "in parts of {size}");
@@ -368,6 +370,7 @@ proptest! {
             })
             .collect();
         let mut tallies = Tallies::new(boundary);
+        let (mut handing_on, mut parts) = (Tallies::new(boundary), Vec::new());
         let mut rows = Vec::new();
         let length = lines.len().div_ceil(objects).max(1);
         // the same object twice is the same rows of evidence
@@ -376,11 +379,14 @@ proptest! {
                 let source = ["file:///b", "file:///a", "s3://c/d"][number];
                 let batch = records.iter().zip(judged).zip(1..);
                 let judged = batch.clone().filter_map(|((record, judged), line)| Some((record, judged.as_ref()?, line)));
-                tallies.observe(source, judged);
+                tallies.observe(source, judged.clone());
+                handing_on.observe(source, judged);
+                parts.extend(handing_on.take());
                 rows.extend(batch.map(|((record, _), line)| (record, source, line)));
             }
         }
         let taken = tallies.take();
+        prop_assert_eq!(&taken, &State::by_key(parts));
         let expected = oracle::states(boundary, rows);
         prop_assert_eq!(&taken, &expected);
         for (taken, expected) in taken.iter().zip(&expected) {

@@ -39,9 +39,10 @@ struct Recent {
     zone: ZoneId,
     /// Start of the day, milliseconds since 1970.
     day: i64,
-    /// Place in `sources`.
+    /// Place in `sources`, or beyond: nothing of it is gathered yet.
     source: u32,
-    /// Its last contact, and one that is above all that it keeps where it keeps as many as it may.
+    /// Its last contact, and one from which on none is kept any more, where as many are kept as may be. Both hold over
+    /// what was taken, too: all that one worker hands on is merged in the end.
     last: u64,
     above: u64,
 }
@@ -242,7 +243,12 @@ impl Gatherer {
                 if contact == known.last || contact >= known.above {
                     return None;
                 }
-                (*known, 0)
+                let mut known = *known;
+                let mut grown = 0;
+                if self.sources.len() <= known.source as usize {
+                    (known.source, grown) = self.source(Window(Some(known.day)), Address::V4(client), zone);
+                }
+                (known, grown)
             }
             _ => {
                 let day = time - time.rem_euclid(DAY);
@@ -251,7 +257,7 @@ impl Gatherer {
             }
         };
         let above = self.sources.get_mut(known.source as usize)?.meet(contact);
-        *self.recent.get_mut(slot)? = Some(Recent { last: contact, above, ..known });
+        *self.recent.get_mut(slot)? = Some(Recent { last: contact, above: above.min(known.above), ..known });
         Some(grown)
     }
 
@@ -266,6 +272,13 @@ impl Gatherer {
                 (next, SOURCE_BYTES)
             }
         }
+    }
+
+    /// What was gathered; starts anew, but does not gather again what cannot matter any more.
+    pub(in crate::detect) fn hand_on(&mut self) -> Self {
+        let mut recent = std::mem::take(&mut self.recent);
+        recent.iter_mut().flatten().for_each(|known| known.source = u32::MAX);
+        std::mem::replace(self, Self { recent, ..Self::default() })
     }
 
     /// The states of what was gathered, in no order.

@@ -185,3 +185,41 @@ fn a_source_with_too_many_targets_is_a_crowd_however_they_came() {
     assert!((49..=51).contains(&found[0].distinct_servers.unwrap()), "{:?}", found[0].distinct_servers);
     assert!((97..=103).contains(&found[0].distinct_ports.unwrap()), "{:?}", found[0].distinct_ports);
 }
+
+/// What was handed on is not gathered again: the contacts that count are the same in the end.
+#[test]
+fn contacts_are_the_same_in_however_many_parts_they_are_handed_on() {
+    let boundary = boundary();
+    let lines: Vec<Line> = (0..600)
+        .map(|n| {
+            // three clients, one of them with few contacts, each of which comes again
+            let (client, server) = if n % 3 == 0 { (0, n % 5) } else { (n % 3, n % 200) };
+            let flow = format!("10.0.1.{} 10.0.2.{server} 40000 5432 6", client + 5);
+            line("eni-app", &flow, 5, HOUR + n as i64 * 400, "ACCEPT")
+        })
+        .collect();
+    let format: LogFormat = FORMAT.parse().unwrap();
+    let gathered = |every: usize| {
+        let (mut tallies, mut parts) = (Tallies::new(Some(&boundary)), Vec::new());
+        for (lines, first) in lines.chunks(every).zip((0_i64..).step_by(every)) {
+            let records: Vec<_> = lines.iter().map(|Line(text)| record(text, &format)).collect();
+            let judged: Vec<_> = records.iter().map(|record| boundary.judge(record)).collect();
+            let rows = records.iter().zip(&judged).zip(first..);
+            tallies.observe("file:///x", rows.map(|((record, judged), line)| (record, judged, line)));
+            parts.extend(tallies.take());
+        }
+        State::by_key(parts)
+    };
+    let whole = gathered(lines.len());
+    let contacts = |states: &[(Key, State)]| -> Vec<usize> {
+        let sources = states.iter().filter_map(|(_, state)| match state {
+            State::Probes(probes) => Some(probes.sources.iter().map(|source| source.contacts.len())),
+            State::Tally(_) => None,
+        });
+        sources.flatten().collect()
+    };
+    assert!(contacts(&whole).contains(&16) && contacts(&whole).contains(&5), "{:?}", contacts(&whole));
+    for every in [1, 7, 100, 299] {
+        assert!(gathered(every) == whole, "{every}");
+    }
+}
