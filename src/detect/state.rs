@@ -36,6 +36,20 @@ impl State {
         once
     }
 
+    /// What sources tried, if it is that.
+    pub(super) fn probes(&mut self) -> Option<&mut Probes> {
+        match self {
+            Self::Tally(_) => None,
+            Self::Probes(probes) => Some(probes),
+        }
+    }
+
+    /// As [`merged`](Self::merged), for who asks for its findings alone: what cannot make one may be left out.
+    pub fn judged_by(mut parts: Vec<Self>, settings: &Settings) -> Option<Self> {
+        scan::leave_out(&mut parts, settings);
+        Self::merged(parts)
+    }
+
     /// All that was gathered for a key, anywhere; `None`: nothing.
     pub fn merged(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let mut parts = parts.into_iter();

@@ -58,6 +58,15 @@ fn all_findings(states: &[(Key, State)]) -> Vec<Finding> {
     states.iter().flat_map(|(key, state)| findings(key, Some(state), &Settings::default())).collect()
 }
 
+/// What a closing makes of parts.
+fn judged(parts: impl Iterator<Item = (Key, State)>) -> Vec<Finding> {
+    let settings = Settings::default();
+    let mut by_key: std::collections::BTreeMap<Key, Vec<State>> = std::collections::BTreeMap::new();
+    parts.for_each(|(key, state)| by_key.entry(key).or_default().push(state));
+    let judged = |(key, parts)| findings(&key, State::judged_by(parts, &settings).as_ref(), &settings);
+    by_key.into_iter().flat_map(judged).collect()
+}
+
 fn all(lines: Vec<Line>) -> Vec<Finding> {
     all_findings(&gather(&boundary(), &lines.into_iter().enumerate().collect::<Vec<_>>()))
 }
@@ -283,9 +292,11 @@ proptest! {
 
         let mut shuffled = lines;
         shuffled.sort_by_key(|(number, _)| (*number as u64 + 1).wrapping_mul(order | 1));
+        let count = parts;
         let parts = shuffled.chunks(shuffled.len().div_ceil(parts));
         let merged = State::by_key(parts.flat_map(|part| stored(&gather(&boundary, part))).collect());
         prop_assert_eq!(&all_findings(&merged), &whole);
+        prop_assert_eq!(&judged(shuffled.chunks(shuffled.len().div_ceil(count)).flat_map(|part| gather(&boundary, part))), &whole);
         let digests = |findings: &[Finding]| findings.iter().map(Finding::digest).collect::<Vec<_>>();
         prop_assert_eq!(digests(&all_findings(&merged)), digests(&whole));
     }

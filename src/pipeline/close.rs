@@ -36,7 +36,12 @@ pub(super) async fn close_windows<S: Store>(
         let scratch = format!("{}/merge", unit.staging);
         let mut keys = StateReader::open(store, files.map(str::to_owned).collect(), &scratch)?;
         while let Some((key, entries)) = keys.next_key()? {
-            for row in revise(&key, &gather(&key, entries), settings, &mut found.allow) {
+            for row in revise(
+                &key,
+                &gather(&key, entries, |parts| State::judged_by(parts, settings)),
+                settings,
+                &mut found.allow,
+            ) {
                 state.push(key.clone(), StateEntry::Emitted(Emitted::of(&key, &row)))?;
                 found.add(&row);
                 alerts.push(row)?;
@@ -81,8 +86,12 @@ pub(super) struct Gathered {
     pub(super) emitted: BTreeMap<Key, Emitted>,
 }
 
-/// Puts the entries of a key together.
-pub(super) fn gather(key: &Key, entries: Vec<StateEntry>) -> Gathered {
+/// Puts the entries of a key together, of which this merges the states.
+pub(super) fn gather(
+    key: &Key,
+    entries: Vec<StateEntry>,
+    merged: impl FnOnce(Vec<State>) -> Option<State>,
+) -> Gathered {
     let mut states = Vec::new();
     let mut gathered = Gathered { state: None, emitted: BTreeMap::new() };
     for entry in entries {
@@ -97,7 +106,7 @@ pub(super) fn gather(key: &Key, entries: Vec<StateEntry>) -> Gathered {
             }
         }
     }
-    gathered.state = State::merged(states);
+    gathered.state = merged(states);
     gathered
 }
 

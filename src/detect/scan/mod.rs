@@ -45,7 +45,11 @@ pub(super) use probes::bucket;
 use probes::{CONTACTS, PANE};
 pub use probes::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 
+use rustc_hash::FxHashMap;
+
 use super::settings::{Horizontal, Settings, Slow, Vertical};
+use super::sketch::hash;
+use super::state::State;
 use super::window::{DAY, Window};
 
 /// The family that shares [`Probes`], as it stands in the key of their states.
@@ -56,6 +60,26 @@ pub(super) fn pane(time: i64) -> (Window, u8) {
     let within = time.rem_euclid(DAY);
     // fewer than 144
     (Window(Some(time - within)), (within / PANE) as u8)
+}
+
+/// Takes the sources out of these parts of one state that tried too little, in all parts together, for any threshold:
+/// nearly all, of whom merging would make nothing.
+pub(super) fn leave_out(parts: &mut [State], settings: &Settings) {
+    let zones = settings.vertical.zones.keys().chain(settings.horizontal.zones.keys());
+    let zones = zones.chain(settings.slow.zones.keys()).map(|zone| Some(zone.as_str())).chain([None]);
+    let least = zones.map(|zone| Thresholds::of(settings, zone).least()).min().unwrap_or_default();
+    // by hash: two sources together are seldom taken for one, and then both stay
+    let mut counts: FxHashMap<u64, usize> = FxHashMap::default();
+    let mut probes: Vec<&mut Probes> = parts.iter_mut().filter_map(State::probes).collect();
+    for source in probes.iter().flat_map(|probes| &probes.sources) {
+        let count = counts.entry(hash(&source.address)).or_default();
+        *count = match &source.targets {
+            Targets::Each(targets) => count.saturating_add(targets.len()),
+            Targets::Crowd(_) => usize::MAX,
+        };
+    }
+    let enough = |source: &Source| counts.get(&hash(&source.address)).is_some_and(|count| *count >= least);
+    probes.iter_mut().for_each(|probes| probes.sources.retain(enough));
 }
 
 /// What makes a scan of what one source did.

@@ -5,6 +5,7 @@
 //! list. States merge in any order to the same state (I7, I8): the probes of a source are a sorted list until there are
 //! too many of them, sketches from then on, and which of both does not depend on the way there.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -29,7 +30,7 @@ pub(super) const EVIDENCE: usize = 10;
 pub(super) const PANE: i64 = 600_000;
 
 /// An address as logged.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Logged {
     /// Can be written in one way only.
     V4(Ipv4Addr),
@@ -41,6 +42,24 @@ impl Logged {
     /// The address of a record's text.
     pub fn of(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Written(text.to_owned()), Self::V4)
+    }
+}
+
+/// By hand: the order of the derive compares four bytes by a call.
+impl Ord for Logged {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::V4(one), Self::V4(other)) => u32::from(*one).cmp(&u32::from(*other)),
+            (Self::Written(one), Self::Written(other)) => one.cmp(other),
+            (Self::V4(_), Self::Written(_)) => Ordering::Less,
+            (Self::Written(_), Self::V4(_)) => Ordering::Greater,
+        }
+    }
+}
+
+impl PartialOrd for Logged {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

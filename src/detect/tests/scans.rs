@@ -11,7 +11,12 @@ fn knock(source: &str, destination: &str, port: u64, end: i64) -> Line {
 }
 
 fn scans(lines: Vec<Line>) -> Vec<Finding> {
-    let mut found = all(lines);
+    let lines: Vec<(usize, Line)> = lines.into_iter().enumerate().collect();
+    let boundary = boundary();
+    let mut found = all_findings(&gather(&boundary, &lines));
+    // record by record, and with what cannot matter left out
+    let parts = lines.chunks(3).flat_map(|part| gather(&boundary, part));
+    assert_eq!(judged(parts), found);
     found.retain(|finding| finding.detector.starts_with("scan."));
     found
 }
@@ -175,6 +180,7 @@ fn a_source_with_too_many_targets_is_a_crowd_however_they_came() {
         let parts = knocks.chunks(size).rev().flat_map(|part| stored(&gather(&boundary, part)));
         let parts = State::by_key(parts.collect());
         assert!(parts == whole, "in parts of {size}");
+        assert_eq!(judged(knocks.chunks(size).flat_map(|part| gather(&boundary, part))), all_findings(&whole));
     }
     let found: Vec<_> = all_findings(&whole).into_iter().filter(|finding| finding.detector != "blocked").collect();
     assert_eq!(found.len(), 1);

@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 
 use super::Context;
 use super::shard::chain_name;
-use crate::detect::detector_names;
+use crate::detect::{State, detector_names};
 use crate::lake::{
     AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, Emitted, FileEntry, LakeError, Origin, STAGING,
     StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, side_by_side, writer_properties,
@@ -173,7 +173,7 @@ async fn round<S: Store, K: Streams>(
             commit.removes.extend(files);
             let of_day = |error| Broken { day: Some(day.clone()), error };
             while let Some((key, entries)) = keys.next_key().map_err(of_day)? {
-                let mut gathered = gather(&key, entries);
+                let mut gathered = gather(&key, entries, State::merged);
                 for row in revise(&key, &gathered, &context.options.detect, &mut allow) {
                     let emitted = Emitted::of(&key, &row);
                     gathered.emitted.insert(emitted.alert(&key).0.clone(), emitted);
