@@ -133,7 +133,8 @@ impl Lines {
         let mut magic = Vec::new();
         file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(io_error("read", &path))?;
         if magic != MAGIC {
-            let detail = "it is no state file of this version of flowbound: replay its input into a new lake".to_owned();
+            let detail =
+                "it is no state file of this version of flowbound: replay its input into a new lake".to_owned();
             return Err(LakeError::Damaged { path, detail });
         }
         let file = Watched { file, failed: false };
