@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 
 use crate::boundary::Severity;
 use crate::detect::{AllowUse, Finding, Key, Settings, State, findings};
-use crate::lake::{Day, LakeError, ReadOnly, StateEntry, StateReader, Store, io_error};
+use crate::lake::{Day, LakeError, ReadOnly, StateEntry, StateReader, Store, io_error, state_files};
 
 /// The folder with a folder of state files for each day.
 const STATE: &str = "_flowbound/state";
@@ -193,7 +193,7 @@ async fn judge_day<S: Store>(
     let mut tried = 0;
     loop {
         tried += 1;
-        let files = store.list(folder).await.map_err(io_error("list", folder))?;
+        let files = state_files(store, folder).await?;
         match judge_files(store, files, settings, wanted) {
             Err(LakeError::Io { source, .. }) if source.kind() == ErrorKind::NotFound && tried < TRIES => {}
             judged => return judged,
