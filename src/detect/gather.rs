@@ -223,11 +223,12 @@ impl<'b> Tallies<'b> {
 
     /// What was gathered, in the order of the keys; starts anew.
     pub fn take(&mut self) -> Vec<(Key, State)> {
-        let next = Self { scans: std::mem::take(&mut self.scans), ..Self::new(self.boundary) };
-        let Self { boundary, texts, gathered, legs, .. } = std::mem::replace(self, next);
         let scans = self.scans.hand_on();
-        let mut gathered = gathered;
-        let mut legs: Vec<(CompactLeg, Traffic)> = legs.into_iter().collect();
+        let (boundary, texts) = (self.boundary, std::mem::take(&mut self.texts));
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let mut legs: Vec<(CompactLeg, Traffic)> = std::mem::take(&mut self.legs).into_iter().collect();
+        self.places.clear();
+        self.weight = 0;
         legs.sort_unstable_by_key(|(leg, _)| *leg);
         for legs in legs.chunk_by(|(one, _), (other, _)| one.tally == other.tally) {
             let Some(gathered) = legs.first().and_then(|(leg, _)| gathered.get_mut(leg.tally as usize)) else {

@@ -4,8 +4,8 @@
 //! constructor takes a wanted error and gets the precision from it by the natural logarithm instead of the binary one,
 //! so the number that it is given here is the one that leads to 2¹² registers, whose standard error is 1.04/√4096 = 1.6
 //! %. Hashes are our own, so that they are the same in every process; and of a file come the registers alone, looked at
-//! before they are trusted, because the crate indexes by them. Counts are therefore estimates: up to 1.6 % off in two of three cases,
-//! 5 % nearly always. Sketches of the same things are equal, in whatever order and parts these came.
+//! before they are trusted, because the crate indexes by them. Counts are therefore estimates: up to 1.6 % off in two
+//! of three cases, 5 % nearly always. Sketches of the same things are equal, in whatever order and parts these came.
 
 use std::hash::Hash;
 

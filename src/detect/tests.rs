@@ -420,10 +420,7 @@ fn the_weight_is_about_what_is_held() {
             })
             .collect()
     };
-    // one key with many conversations; many keys with one, and with as many rows of evidence as are kept
-    for lines in
-        [probes(4000, 1, "REJECT"), probes(1, 4000, "ACCEPT"), probes(1000, 1, "ACCEPT"), probes(500, 12, "ACCEPT")]
-    {
+    let weighed = |lines: Vec<(usize, Line)>| {
         let format: LogFormat = FORMAT.parse().unwrap();
         let mut tallies = Tallies::new(Some(&boundary));
         for (number, Line(text)) in &lines {
@@ -434,8 +431,18 @@ fn the_weight_is_about_what_is_held() {
                 [(&record, &judgement, *number as i64)],
             );
         }
-        let weight = tallies.weight();
-        let held = oracle::held(&tallies.take());
+        (tallies.weight(), oracle::held(&tallies.take()))
+    };
+    // one key with many conversations; many keys with one, and with as many rows of evidence as are kept
+    for lines in
+        [probes(4000, 1, "REJECT"), probes(1, 4000, "ACCEPT"), probes(1000, 1, "ACCEPT"), probes(500, 12, "ACCEPT")]
+    {
+        let (weight, held) = weighed(lines);
         assert!((held..2 * held).contains(&weight), "weight {weight}, held {held}");
+    }
+    // of more conversations than are kept apart less is held than they weigh before
+    for lines in [probes(5000, 1, "REJECT"), probes(1, 5000, "ACCEPT")] {
+        let (weight, held) = weighed(lines);
+        assert!(held <= weight, "weight {weight}, held {held}");
     }
 }

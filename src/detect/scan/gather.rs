@@ -276,9 +276,13 @@ impl Gatherer {
 
     /// What was gathered; starts anew, but does not gather again what cannot matter any more.
     pub(in crate::detect) fn hand_on(&mut self) -> Self {
-        let mut recent = std::mem::take(&mut self.recent);
-        recent.iter_mut().flatten().for_each(|known| known.source = u32::MAX);
-        std::mem::replace(self, Self { recent, ..Self::default() })
+        self.recent.iter_mut().flatten().for_each(|known| known.source = u32::MAX);
+        Self {
+            places: std::mem::take(&mut self.places),
+            sources: std::mem::take(&mut self.sources),
+            probes: std::mem::take(&mut self.probes),
+            recent: Box::default(),
+        }
     }
 
     /// The states of what was gathered, in no order.
@@ -324,9 +328,9 @@ impl Gatherer {
             let bucket = buckets.entry((source.day, bucket(&address))).or_default();
             bucket.push(Source { address, zone, targets: Targets::Each(probes), contacts: source.contacts });
         }
-        buckets.into_iter().map(move |((day, bucket), sources)| {
-            (state_key(day, bucket), State::Probes(Probes::new(named.clone(), sources)))
-        })
+        buckets
+            .into_iter()
+            .map(move |((day, bucket), sources)| (state_key(day, bucket), State::Probes(Probes::new(&named, sources))))
     }
 }
 

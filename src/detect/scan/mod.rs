@@ -65,12 +65,15 @@ pub(super) fn pane(time: i64) -> (Window, u8) {
 /// Takes the sources out of these parts of one state that tried too little, in all parts together, for any threshold:
 /// nearly all, of whom merging would make nothing.
 pub(super) fn leave_out(parts: &mut [State], settings: &Settings) {
+    let mut probes: Vec<&mut Probes> = parts.iter_mut().filter_map(State::probes).collect();
+    if probes.is_empty() {
+        return;
+    }
     let zones = settings.vertical.zones.keys().chain(settings.horizontal.zones.keys());
     let zones = zones.chain(settings.slow.zones.keys()).map(|zone| Some(zone.as_str())).chain([None]);
     let least = zones.map(|zone| Thresholds::of(settings, zone).least()).min().unwrap_or_default();
     // by hash: two sources together are seldom taken for one, and then both stay
     let mut counts: FxHashMap<u64, usize> = FxHashMap::default();
-    let mut probes: Vec<&mut Probes> = parts.iter_mut().filter_map(State::probes).collect();
     for source in probes.iter().flat_map(|probes| &probes.sources) {
         let count = counts.entry(hash(&source.address)).or_default();
         *count = match &source.targets {

@@ -379,10 +379,11 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Of these sources, in any order and each as often as it may be; texts too.
-    pub fn new(texts: Vec<String>, sources: Vec<Source>) -> Self {
-        let mut new = Self { texts, sources };
-        new.settle();
+    /// Of these sources, in any order and each as often as it may be, with the numbers of these texts, which may be more
+    /// than are used.
+    pub fn new(texts: &[String], sources: Vec<Source>) -> Self {
+        let mut new = Self { texts: Vec::new(), sources };
+        new.settle_with(texts);
         new
     }
 
@@ -396,21 +397,21 @@ impl Probes {
         }));
     }
 
-    /// Leaves the texts that are used, in order.
-    fn settle_texts(&mut self) {
-        let mut used = vec![false; self.texts.len()];
+    /// Keeps those of these texts that are used, in order.
+    fn settle_texts(&mut self, texts: &[String]) {
+        let mut used = vec![false; texts.len()];
         let mut mark = |number: &mut Number| {
             if let Some(used) = used.get_mut(*number as usize) {
                 *used = true;
             }
         };
         self.sources.iter_mut().for_each(|source| source.renumber(&mut mark));
-        let mut once: Vec<&String> =
-            self.texts.iter().zip(&used).filter_map(|(text, used)| used.then_some(text)).collect();
+        let mut once: Vec<&String> = texts.iter().zip(&used).filter_map(|(text, used)| used.then_some(text)).collect();
         once.sort_unstable();
         once.dedup();
         let place = |text| once.binary_search(&text).map_or(0, |place| place as Number);
-        let places: Vec<Number> = self.texts.iter().map(place).collect();
+        let places: Vec<Number> =
+            texts.iter().zip(&used).map(|(text, used)| if *used { place(text) } else { 0 }).collect();
         let mut renumber = |number: &mut Number| *number = places.get(*number as usize).copied().unwrap_or_default();
         self.sources.iter_mut().for_each(|source| source.renumber(&mut renumber));
         self.texts = once.into_iter().cloned().collect();
@@ -418,7 +419,12 @@ impl Probes {
 
     /// Puts what was added in order, each thing once.
     pub(in crate::detect) fn settle(&mut self) {
-        self.settle_texts();
+        let texts = std::mem::take(&mut self.texts);
+        self.settle_with(&texts);
+    }
+
+    fn settle_with(&mut self, texts: &[String]) {
+        self.settle_texts(texts);
         self.sources.sort_by(|one, other| one.place().cmp(&other.place()));
         let mut sources: Vec<Source> = Vec::with_capacity(self.sources.len());
         for source in self.sources.drain(..) {

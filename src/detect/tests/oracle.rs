@@ -195,7 +195,7 @@ fn of_source(
     let key = state_key(day, bucket(&address));
     texts.push(zone.to_owned());
     let zone = texts.len() as u32 - 1;
-    (key, Probes::new(texts, vec![Source { address, zone, targets: Targets::Each(probes), contacts }]))
+    (key, Probes::new(&texts, vec![Source { address, zone, targets: Targets::Each(probes), contacts }]))
 }
 
 fn logged(text: &str) -> Logged {
