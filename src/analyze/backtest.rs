@@ -4,12 +4,15 @@
 //! before and with those of after, day by day. Nothing is read but state files, and nothing is written.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
 use crate::boundary::Severity;
-use crate::detect::{AllowUse, Finding, Key, Settings, State, findings};
-use crate::lake::{Day, LakeError, ReadOnly, StateEntry, StateReader, Store, io_error, state_files};
+use crate::detect::{AllowUse, Finding, PAST, Settings, State, findings, history_findings};
+use crate::lake::{
+    Beside, Day, HistoryReader, LakeError, ReadOnly, StateEntry, StateReader, Store, io_error, is_history_file,
+    state_files, state_folder,
+};
 
 /// The folder with a folder of state files for each day.
 const STATE: &str = "_flowbound/state";
@@ -168,7 +171,7 @@ pub async fn backtest<S: Store>(
         {
             continue;
         }
-        let judged = judge_day(&store, &format!("{STATE}/{folder}"), [before, after], &wanted).await?;
+        let judged = judge_day(&store, day, [before, after], &wanted).await?;
         difference.days += 1;
         judged.alerts.into_values().for_each(|pair| difference.add(pair));
         for (sum, more) in difference.allow.iter_mut().zip(judged.allow) {
@@ -186,53 +189,83 @@ pub async fn backtest<S: Store>(
 /// Judges a day; again, if a closing took a file away before it was read.
 async fn judge_day<S: Store>(
     store: &ReadOnly<'_, S>,
-    folder: &str,
+    day: Day,
     settings: [&Settings; 2],
     wanted: &impl Fn(&Finding) -> bool,
 ) -> Result<Judged, LakeError> {
     let mut tried = 0;
     loop {
         tried += 1;
-        let files = state_files(store, folder).await?;
-        match judge_files(store, files, settings, wanted) {
+        let mut days: [Vec<String>; PAST + 1] = Default::default();
+        for (before, files) in days.iter_mut().enumerate() {
+            *files = state_files(store, &state_folder(day.before(before))).await?;
+        }
+        match judge_files(store, day, &days, settings, wanted) {
             Err(LakeError::Io { source, .. }) if source.kind() == ErrorKind::NotFound && tried < TRIES => {}
             judged => return judged,
         }
     }
 }
 
+/// Judges a day by its files and those of the days before.
 fn judge_files<S: Store>(
     store: &ReadOnly<'_, S>,
-    files: Vec<String>,
+    day: Day,
+    days: &[Vec<String>; PAST + 1],
     [before, after]: [&Settings; 2],
     wanted: &impl Fn(&Finding) -> bool,
 ) -> Result<Judged, LakeError> {
-    // replays close their own windows, and each stream its own
-    let mut writers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for path in files {
-        writers.entry(writer(&path).to_owned()).or_default().push(path);
-    }
     let mut judged = Judged { alerts: BTreeMap::new(), allow: AllowUse::none_of(&after.allow) };
-    for paths in writers.into_values() {
-        let mut keys = StateReader::open(store, paths, "merge")?;
+    // replays close their own windows, and each stream its own
+    let [today, ..] = days;
+    let writers: BTreeSet<&str> = today.iter().map(|path| writer(path)).collect();
+    for name in writers {
+        let of_writer = |files: &Vec<String>, history| -> Vec<String> {
+            let files = files.iter().filter(|path| writer(path) == name && is_history_file(path) == history);
+            files.cloned().collect()
+        };
+        let mut keys = StateReader::open(store, of_writer(today, false), "merge")?;
         while let Some((key, entries)) = keys.next_key()? {
-            let Some(state) = state_of(entries) else { continue };
-            for finding in asked(&key, &state, before, wanted).filter(|finding| before.allowing(finding).is_none()) {
-                let pair = judged.alerts.entry(finding.alert_id.clone()).or_default();
-                pair.before = Some(finding);
+            if let Some(state) = state_of(entries) {
+                judged.add([before, after], wanted, |settings| findings(&key, Some(&state), settings));
             }
-            for finding in asked(&key, &state, after, wanted) {
-                judged.allow.iter_mut().for_each(|entry| entry.count(&finding));
-                let allowed = after.allowing(&finding).map(|entry| entry.reason.clone());
-                let pair = judged.alerts.entry(finding.alert_id.clone()).or_default();
-                match allowed {
-                    Some(_) => pair.allowed = allowed,
-                    None => pair.after = Some(finding),
-                }
+        }
+        if let Some(start) = day.start() {
+            let histories =
+                std::array::from_fn(|before| days.get(before).map_or(Vec::new(), |day| of_writer(day, true)));
+            let mut groups = HistoryReader::open(store, start, histories, "merge")?;
+            while let Some(Beside { key, days, .. }) = groups.next_group()? {
+                let clock = &groups.clock;
+                judged.add([before, after], wanted, |settings| history_findings(&key, &days, clock, settings));
             }
         }
     }
     Ok(judged)
+}
+
+impl Judged {
+    /// Adds what is found with both settings.
+    fn add(
+        &mut self,
+        [before, after]: [&Settings; 2],
+        wanted: &impl Fn(&Finding) -> bool,
+        findings: impl Fn(&Settings) -> Vec<Finding>,
+    ) {
+        let asked = |settings| findings(settings).into_iter().filter(wanted);
+        for finding in asked(before).filter(|finding| before.allowing(finding).is_none()) {
+            let pair = self.alerts.entry(finding.alert_id.clone()).or_default();
+            pair.before = Some(finding);
+        }
+        for finding in asked(after) {
+            self.allow.iter_mut().for_each(|entry| entry.count(&finding));
+            let allowed = after.allowing(&finding).map(|entry| entry.reason.clone());
+            let pair = self.alerts.entry(finding.alert_id.clone()).or_default();
+            match allowed {
+                Some(_) => pair.allowed = allowed,
+                None => pair.after = Some(finding),
+            }
+        }
+    }
 }
 
 /// Who closes the windows of a state file: its name up to the chain's first full stop, where it has one.
@@ -243,21 +276,13 @@ fn writer(path: &str) -> &str {
     chain.rsplit_once('.').map_or(chain, |(stream, _)| stream)
 }
 
-fn asked<'a>(
-    key: &Key,
-    state: &State,
-    settings: &Settings,
-    wanted: &'a impl Fn(&Finding) -> bool,
-) -> impl Iterator<Item = Finding> + 'a {
-    findings(key, Some(state), settings).into_iter().filter(wanted)
-}
-
 /// The sum of what was gathered of a key.
 fn state_of(entries: Vec<StateEntry>) -> Option<State> {
     let gathered = entries.into_iter().filter_map(|entry| match entry {
         StateEntry::Tally(tally) => Some(State::Tally(tally)),
         StateEntry::Probes(probes) => Some(State::Probes(probes)),
-        StateEntry::Emitted(_) => None,
+        // judged with the days before
+        StateEntry::History(_) | StateEntry::Emitted(_) => None,
     });
     State::merged(gathered)
 }

@@ -68,6 +68,9 @@ pub struct Finding {
     pub evidence: Vec<Evidence>,
     /// DuckDB SQL over the view `flows` that returns exactly the rows.
     pub query: String,
+    /// What it is about where no column says it, as an interface: part of the alert's key, and not in the lake.
+    #[serde(skip)]
+    pub subject: Option<String>,
 }
 
 fn word<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
@@ -111,6 +114,7 @@ impl Finding {
             distinct_servers: None,
             evidence: Vec::new(),
             query,
+            subject: key.reason.clone(),
         }
     }
 
@@ -173,6 +177,16 @@ fn alert_id(detector: &dyn Detector, key: &Key) -> String {
     hex(&hash.finalize(), 16)
 }
 
+/// The packet's own source. That it is the client's is what tells which way a record goes: where nobody knows who
+/// connected, the client may be either end.
+pub(super) const SOURCE: &str = "coalesce(pkt_srcaddr, srcaddr)";
+/// Its zone.
+pub(super) const SOURCE_ZONE: &str =
+    "if(client_addr = coalesce(pkt_srcaddr, srcaddr) AND orientation <> 'reply', client_zone, server_zone)";
+/// The zone that it goes to.
+pub(super) const DESTINATION_ZONE: &str =
+    "if(client_addr = coalesce(pkt_srcaddr, srcaddr) AND orientation <> 'reply', server_zone, client_zone)";
+
 /// DuckDB SQL over the view `flows` in the making: rows that meet every condition.
 pub(super) struct Query(Vec<String>);
 
@@ -186,6 +200,23 @@ impl Query {
                 format!("verdict IN ({})", verdicts.join(", "))
             }
         }])
+    }
+
+    /// All rows, for now.
+    pub(super) fn everything() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The expression is one of these texts.
+    pub(super) fn one_of(&mut self, expression: &str, values: &[impl AsRef<str>]) {
+        match values {
+            [one] => self.text(expression, Some(one.as_ref())),
+            several => {
+                let texts: Vec<String> =
+                    several.iter().map(|text| format!("'{}'", text.as_ref().replace('\'', "''"))).collect();
+                self.0.push(format!("{expression} IN ({})", texts.join(", ")));
+            }
+        }
     }
 
     /// Adds a condition.

@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 
 use super::COUNTERS;
 use super::detector::Counter;
+use super::history;
 use super::scan::Gatherer;
 use super::seen::{End, Ends, Seen};
 use super::state::State;
@@ -44,6 +45,7 @@ pub struct Tallies<'b> {
     gathered: Vec<Gathered>,
     legs: FxHashMap<CompactLeg, Traffic>,
     scans: Gatherer,
+    history: history::Gatherer,
     weight: usize,
 }
 
@@ -115,6 +117,7 @@ impl<'b> Tallies<'b> {
             gathered: Vec::new(),
             legs: FxHashMap::default(),
             scans: Gatherer::default(),
+            history: history::Gatherer::default(),
             weight: 0,
         }
     }
@@ -125,9 +128,11 @@ impl<'b> Tallies<'b> {
         source: &str,
         rows: impl IntoIterator<Item = (&'r FlowRecord<'a>, &'r Judgement, i64)>,
     ) {
+        let origin = history::Gatherer::source(source, &mut self.texts);
         for (record, judgement, line) in rows {
             let seen = Seen { record, judgement, boundary: self.boundary, source, line };
             self.weight += self.scans.observe(&seen, &mut self.texts);
+            self.weight += self.history.observe(&seen, origin, &mut self.texts);
             if self.counted & (1 << judgement.verdict as u32) == 0 {
                 continue;
             }
@@ -223,7 +228,7 @@ impl<'b> Tallies<'b> {
 
     /// What was gathered, in the order of the keys; starts anew.
     pub fn take(&mut self) -> Vec<(Key, State)> {
-        let scans = self.scans.hand_on();
+        let (scans, history) = (self.scans.hand_on(), std::mem::take(&mut self.history));
         let (boundary, texts) = (self.boundary, std::mem::take(&mut self.texts));
         let mut gathered = std::mem::take(&mut self.gathered);
         let mut legs: Vec<(CompactLeg, Traffic)> = std::mem::take(&mut self.legs).into_iter().collect();
@@ -252,6 +257,7 @@ impl<'b> Tallies<'b> {
         let mut states: Vec<(Key, State)> = tallies.collect();
         if let Some(boundary) = boundary {
             states.extend(scans.take(boundary, &texts));
+            states.extend(history.take(boundary, &texts));
         }
         State::by_key(states)
     }

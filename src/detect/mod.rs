@@ -12,6 +12,7 @@ mod breach;
 mod detector;
 mod finding;
 mod gather;
+mod history;
 mod log_gap;
 mod outage;
 mod scan;
@@ -30,9 +31,13 @@ pub use allow::{AllowUse, Allowed, withdrawn_as_allowed};
 pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
+pub use history::{Clock, History, Hour, Member, Minutes, PAST, Sum, Who, history_findings, is_clock, is_history};
 pub use scan::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 pub use seen::Seen;
-pub use settings::{Counting, Horizontal, Knob, Settings, Slow, Thresholds, Tunable, Tuned, Vertical};
+pub use settings::{
+    BlockedSpike, BruteForce, Counting, Exfiltration, Horizontal, Knob, Late, NewService, Newcomers, Settings, Silent,
+    Slow, Thresholds, Tunable, Tuned, Vertical,
+};
 pub use sketch::Sketch;
 pub use state::{State, alert_key, findings, withdrawn};
 pub use tally::{Evidence, Key, Outcome, Tally};
@@ -56,7 +61,11 @@ pub const COUNTERS: &[&dyn Counter] = &[
 
 /// The names of all detectors.
 pub fn detector_names() -> impl Iterator<Item = &'static str> {
-    COUNTERS.iter().map(|counter| counter.name()).chain(scan::KINDS.iter().map(|kind| kind.name()))
+    COUNTERS
+        .iter()
+        .map(|counter| counter.name())
+        .chain(scan::KINDS.iter().map(|kind| kind.name()))
+        .chain(history::names())
 }
 
 /// The counting detector of this name.

@@ -118,6 +118,86 @@ thresholds! {
     }
 }
 
+thresholds! {
+    /// Of `exfiltration`.
+    Exfiltration by zone of "source" {
+        "megabytes" megabytes = 500, 1..=1_000_000_000:
+            "Megabytes in an hour from which on it is looked at. From Tailpipe's detection of large transfers: 500.";
+        "deviations" deviations = 10, 0..=1_000_000:
+            "Deviations above the median of the seven days before. From Panther's query: 10.";
+        "peak-percent" peak_percent = 150, 0..=1_000_000:
+            "Of the largest hour of the seven days before, in percent. Our own number.";
+        "points" points = 5, 1..=168:
+            "Hours with traffic in the seven days before; with fewer there is nothing to compare with, and an alert is low. From Splunk's detections: 5.";
+    }
+}
+
+thresholds! {
+    /// Of `blocked-spike`.
+    BlockedSpike by zone of "server" {
+        "flows" flows = 100, 1..=1_000_000_000_000:
+            "Refused records in an hour from which on it is looked at. Our own number.";
+        "deviations" deviations = 3, 0..=1_000_000:
+            "Standard deviations above the mean of the seven days before. From Splunk's detection of blocked traffic: 3.";
+        "peak-percent" peak_percent = 150, 0..=1_000_000:
+            "Of the largest hour of the seven days before, in percent. Our own number.";
+        "hours" hours = 24, 1..=168:
+            "Hours with any record in the seven days before; with fewer there is no alert. Our own number.";
+    }
+}
+
+thresholds! {
+    /// Of `brute-force`.
+    BruteForce by zone of "server" {
+        "conversations" conversations = 100, 1..=1_000_000_000_000:
+            "Short connections of a client in an hour from which on it is looked at. Our own number.";
+        "peak-percent" peak_percent = 300, 0..=1_000_000:
+            "Of the largest hour of the seven days before, in percent. Our own number.";
+        "points" points = 5, 1..=168:
+            "Hours with short connections in the seven days before; with fewer there is nothing to compare with, and an alert is low. Our own number.";
+    }
+}
+
+thresholds! {
+    /// Of `new-source` and `new-destination`.
+    Newcomers by zone of "server" {
+        "days" days = 3, 1..=7:
+            "Of the seven days before, those that must have records. Our own number.";
+        "changes" changes = 2, 1..=7:
+            "Of the seven days before, those with somebody new from which on it says nothing that somebody is. Our own number.";
+        "alerts" alerts = 10, 1..=10_000:
+            "Alerts of one service in a day above which they are one. Our own number.";
+    }
+}
+
+thresholds! {
+    /// Of `new-service`.
+    NewService by zone of "server" {
+        "days" days = 3, 1..=7:
+            "Of the seven days before, those that must have records. Our own number.";
+        "alerts" alerts = 10, 1..=10_000:
+            "Alerts of one zone in a day above which they are one. Our own number.";
+    }
+}
+
+thresholds! {
+    /// Of `silent`.
+    Silent by zone of "interface" {
+        "minutes" minutes = 40, 1..=1440:
+            "Minutes without a record above which an interface is silent. Three aggregation intervals of ten minutes, and the ten of delivery that AWS speaks of.";
+        "interfaces" interfaces = 2, 2..=10_000:
+            "Interfaces of a zone that must fall silent together for an alert of the zone. Our own number.";
+    }
+}
+
+thresholds! {
+    /// Of `late`.
+    Late by zone of "server" {
+        "minutes" minutes = 60, 1..=1440:
+            "Minutes without any record above which there is an alert. It has no zone. Our own number.";
+    }
+}
+
 /// What is set of a detector, everywhere and for single zones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tuned<T> {
@@ -194,6 +274,22 @@ pub struct Settings {
     pub horizontal: Tuned<Horizontal>,
     /// Of `scan.slow`. The zone is the source's.
     pub slow: Tuned<Slow>,
+    /// Of `exfiltration`. The zone is the source's.
+    pub exfiltration: Tuned<Exfiltration>,
+    /// Of `blocked-spike`. The zone is the server's.
+    pub blocked_spike: Tuned<BlockedSpike>,
+    /// Of `brute-force`. The zone is the server's.
+    pub brute_force: Tuned<BruteForce>,
+    /// Of `new-source`. The zone is the server's.
+    pub new_source: Tuned<Newcomers>,
+    /// Of `new-destination`. The zone is the server's.
+    pub new_destination: Tuned<Newcomers>,
+    /// Of `new-service`. The zone is the server's.
+    pub new_service: Tuned<NewService>,
+    /// Of `silent`. The zone is the interface's.
+    pub silent: Tuned<Silent>,
+    /// Of `late`.
+    pub late: Tuned<Late>,
     /// What is allowed, whoever finds it.
     pub allow: Vec<Allowed>,
 }
@@ -205,6 +301,14 @@ impl Default for Settings {
             vertical: Tuned::default(),
             horizontal: Tuned::default(),
             slow: Tuned::default(),
+            exfiltration: Tuned::default(),
+            blocked_spike: Tuned::default(),
+            brute_force: Tuned::default(),
+            new_source: Tuned::default(),
+            new_destination: Tuned::default(),
+            new_service: Tuned::default(),
+            silent: Tuned::default(),
+            late: Tuned::default(),
             allow: Vec::new(),
         }
     }
@@ -238,6 +342,14 @@ impl Settings {
             "scan.vertical" => Some(&mut self.vertical),
             "scan.horizontal" => Some(&mut self.horizontal),
             "scan.slow" => Some(&mut self.slow),
+            "exfiltration" => Some(&mut self.exfiltration),
+            "blocked-spike" => Some(&mut self.blocked_spike),
+            "brute-force" => Some(&mut self.brute_force),
+            "new-source" => Some(&mut self.new_source),
+            "new-destination" => Some(&mut self.new_destination),
+            "new-service" => Some(&mut self.new_service),
+            "silent" => Some(&mut self.silent),
+            "late" => Some(&mut self.late),
             name => self.counting.get_mut(name).map(|tuned| tuned as &mut dyn Tunable),
         }
     }

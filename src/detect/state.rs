@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
+use super::history::{self, History};
 use super::scan::{self, Probes};
 use super::settings::Settings;
 use super::tally::{Key, Tally};
@@ -15,6 +16,8 @@ pub enum State {
     Tally(Tally),
     /// Of those that look for scans.
     Probes(Probes),
+    /// Of those that compare with the days before.
+    History(History),
 }
 
 impl State {
@@ -39,8 +42,8 @@ impl State {
     /// What sources tried, if it is that.
     pub(super) fn probes(&mut self) -> Option<&mut Probes> {
         match self {
-            Self::Tally(_) => None,
             Self::Probes(probes) => Some(probes),
+            _ => None,
         }
     }
 
@@ -60,14 +63,15 @@ impl State {
             match (&mut whole, part) {
                 (Self::Tally(have), Self::Tally(more)) => have.merge(more),
                 (Self::Probes(have), Self::Probes(more)) => have.merge(more),
+                (Self::History(have), Self::History(more)) => have.merge(more),
                 // a key names its detector, and so the kind of its state
                 _ => {}
             }
         }
-        if let Self::Probes(probes) = &mut whole
-            && several
-        {
-            probes.settle();
+        match &mut whole {
+            Self::Probes(probes) if several => probes.settle(),
+            Self::History(history) if several => history.settle(),
+            _ => {}
         }
         Some(whole)
     }
@@ -84,7 +88,8 @@ pub fn findings(key: &Key, state: Option<&State>, settings: &Settings) -> Vec<Fi
             counter.map(|counter| Finding::of_tally(counter, key, tally)).into_iter().collect()
         }
         Some(State::Probes(probes)) => scan::findings(key, probes, settings),
-        None => Vec::new(),
+        // judged with the days before it: see `history_findings`
+        Some(State::History(_)) | None => Vec::new(),
     }
 }
 
@@ -93,16 +98,16 @@ pub fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
     if let Some(counter) = counter(&alert.detector) {
         return Some(Finding::of_tally(counter, alert, &Tally::new(counter.verdict())));
     }
-    scan::withdrawn(alert, end)
+    scan::withdrawn(alert, end).or_else(|| history::withdrawn(alert, end))
 }
 
-/// The key of an alert that was made of a key's state: its window is the alert's own.
-pub fn alert_key(state: &Key, finding: &Finding) -> Key {
+/// The key of the alert that a finding makes.
+pub fn alert_key(finding: &Finding) -> Key {
     Key {
         window: Window(finding.window_start),
         detector: finding.detector.clone().into_owned(),
         rule: finding.rule.clone(),
-        reason: state.reason.clone(),
+        reason: finding.subject.clone(),
         client_zone: finding.client_zone.clone(),
         server_zone: finding.server_zone.clone(),
         client_addr: finding.client_addr.clone(),

@@ -1,5 +1,6 @@
 //! Detection over whole inputs: any cut of them gives the same findings, and the same as counted the plain way.
 
+mod histories;
 mod oracle;
 mod scans;
 mod settings;

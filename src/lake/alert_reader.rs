@@ -118,6 +118,7 @@ impl<'b> Row<'b> {
             distinct_servers: self.number("distinct_servers")?,
             evidence: self.evidence()?,
             query: self.needed("query", self.text("query")?)?,
+            subject: None,
         };
         Ok(Alert {
             revision: self.needed("revision", self.number("revision")?)?,
@@ -259,6 +260,7 @@ mod tests {
                     distinct_servers: counts.5,
                     evidence,
                     query,
+                    subject: None,
                 };
                 Alert { revision: numbers.2, status, finding }
             },

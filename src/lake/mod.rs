@@ -43,7 +43,9 @@ pub use quarantine::{Quarantine, append_quarantine};
 pub use read_only::ReadOnly;
 pub use s3::S3Store;
 pub(crate) use side_by_side::side_by_side;
-pub use state::{Emitted, StateEntry, StateReader, StateWriter, state_files};
+pub use state::{
+    Beside, Emitted, HistoryReader, StateEntry, StateReader, StateWriter, is_history_file, state_files, state_folder,
+};
 pub use store::{StagedFile, Store, StoredFile};
 pub use unit::Unit;
 

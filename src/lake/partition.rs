@@ -65,9 +65,19 @@ impl Day {
         Some(Self(Some(i64::from(days))))
     }
 
+    /// Its first moment (milliseconds since 1970); `None` for the one without.
+    pub fn start(self) -> Option<i64> {
+        Some(self.0? * 24 * HOUR)
+    }
+
     /// The first moment after it (milliseconds since 1970).
     pub(super) fn end(self) -> Option<i64> {
-        Some((self.0? + 1) * 24 * HOUR)
+        Some(self.start()? + 24 * HOUR)
+    }
+
+    /// So many days before it.
+    pub fn before(self, days: usize) -> Self {
+        Self(self.0.map(|day| day - days as i64))
     }
 }
 

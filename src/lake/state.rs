@@ -4,7 +4,11 @@
 //! reading them side by side, whatever their number, in memory for one key. There may be as many keys as there are
 //! addresses in the internet, most of which are seen once: so entries are small and quick to read (postcard behind
 //! their length, four bytes, least first), in one frame of zstd after a line that says what the file is.
+//!
+//! What is judged beside the days before it (`detect::history`) has files of its own, named `.history`, so that of those
+//! days nothing else is read.
 
+use std::collections::BTreeSet;
 use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -16,10 +20,12 @@ use super::error::{LakeError, io_error};
 use super::parquet_file::Staged;
 use super::partition::Day;
 use super::store::{StagedFile, Store};
-use crate::detect::{Alert, Key, Probes, State, Tally, alert_key};
+use crate::detect::{
+    Alert, AlertStatus, Clock, History, Key, PAST, Probes, State, Tally, Window, alert_key, is_clock, is_history,
+};
 
 /// What the file is; another form gets another number.
-const MAGIC: &[u8] = b"flowbound state 2\n";
+const MAGIC: &[u8] = b"flowbound state 3\n";
 /// Of zstd: the first is quick, and what repeats in state (URIs, zones) is near.
 const LEVEL: i32 = 1;
 /// 128 KiB, so that many files can be read side by side.
@@ -32,6 +38,8 @@ pub enum StateEntry {
     Tally(Tally),
     /// The same, for the detectors of scans.
     Probes(Probes),
+    /// The same, for the detectors that compare days.
+    History(History),
     /// An alert of the key is in the lake.
     Emitted(Emitted),
 }
@@ -53,8 +61,8 @@ impl Emitted {
     /// What is kept of a revision of an alert that this key's state made.
     pub fn of(key: &Key, row: &Alert) -> Self {
         let finding = &row.finding;
-        let alert = Some((alert_key(key, finding), finding.window_end)).filter(|(alert, _)| alert != key);
-        Self { revision: row.revision, digest: finding.digest(), withdrawn: finding.flows == 0, alert }
+        let alert = Some((alert_key(finding), finding.window_end)).filter(|(alert, _)| alert != key);
+        Self { revision: row.revision, digest: finding.digest(), withdrawn: row.status == AlertStatus::Closed, alert }
     }
 
     /// Key of the alert, and the end of its window if that does not follow from the key.
@@ -68,6 +76,7 @@ impl From<State> for StateEntry {
         match state {
             State::Tally(tally) => Self::Tally(tally),
             State::Probes(probes) => Self::Probes(probes),
+            State::History(history) => Self::History(history),
         }
     }
 }
@@ -193,8 +202,13 @@ pub async fn state_files<S: Store>(store: &S, folder: &str) -> Result<Vec<String
 }
 
 /// The folder of a day's state files.
-pub(super) fn state_folder(day: Day) -> String {
+pub fn state_folder(day: Day) -> String {
     format!("_flowbound/state/{day}")
+}
+
+/// Whether this is the path of a file of histories.
+pub fn is_history_file(path: &str) -> bool {
+    path.ends_with(".history")
 }
 
 /// A state file that is being written.
@@ -205,31 +219,36 @@ struct OpenFile {
     count: u64,
 }
 
-/// Writes state files: one for each day, from entries in the order of their keys.
+/// Writes state files: for each day one of histories and one of all else, from entries in the order of their keys.
 pub struct StateWriter<'s, S: Store> {
     store: &'s S,
     folder: String,
     open: Option<OpenFile>,
+    histories: Option<OpenFile>,
+    count: usize,
     done: Vec<Staged>,
 }
 
 impl<'s, S: Store> StateWriter<'s, S> {
     /// A writer that stages its files in this folder, under names that begin so.
     pub fn new(store: &'s S, folder: String) -> Self {
-        Self { store, folder, open: None, done: Vec::new() }
+        Self { store, folder, open: None, histories: None, count: 0, done: Vec::new() }
     }
 
-    /// Adds an entry; its key must not be before the last one's.
+    /// Adds an entry; its key must not be before the last one's, among histories and among all others.
     pub fn push(&mut self, key: Key, entry: StateEntry) -> Result<(), LakeError> {
         let day = Day::of(key.window.0);
-        if self.open.as_ref().is_none_or(|open| open.day != day) {
-            self.close()?;
-            let path = format!("{}-{}.state", self.folder, self.done.len() + 1);
+        let history = is_history(&key);
+        let open = if history { &mut self.histories } else { &mut self.open };
+        if open.as_ref().is_none_or(|open| open.day != day) {
+            self.done.extend(close(open.take())?);
+            self.count += 1;
+            let path = format!("{}-{}.{}", self.folder, self.count, if history { "history" } else { "state" });
             let file = self.store.stage(&path).map_err(io_error("create", &path))?;
             let entries = Entries::new(file).map_err(io_error("write", &path))?;
-            self.open = Some(OpenFile { day, path, entries, count: 0 });
+            *open = Some(OpenFile { day, path, entries, count: 0 });
         }
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(open) = open else { return Ok(()) };
         open.entries.push(&key, &entry).map_err(io_error("write", &open.path))?;
         open.count += 1;
         Ok(())
@@ -240,20 +259,19 @@ impl<'s, S: Store> StateWriter<'s, S> {
         states.into_iter().try_for_each(|(key, state)| self.push(key, state.into()))
     }
 
-    fn close(&mut self) -> Result<(), LakeError> {
-        if let Some(OpenFile { day, path, entries, count }) = self.open.take() {
-            let file = entries.finish().map_err(io_error("write", &path))?;
-            let bytes = file.finish().map_err(io_error("write", &path))?;
-            self.done.push(Staged { staged: path, folder: state_folder(day), rows: count, bytes });
-        }
-        Ok(())
-    }
-
     /// The files.
     pub fn finish(mut self) -> Result<Vec<Staged>, LakeError> {
-        self.close()?;
+        self.done.extend(close(self.open.take())?);
+        self.done.extend(close(self.histories.take())?);
         Ok(self.done)
     }
+}
+
+fn close(open: Option<OpenFile>) -> Result<Option<Staged>, LakeError> {
+    let Some(OpenFile { day, path, entries, count }) = open else { return Ok(None) };
+    let file = entries.finish().map_err(io_error("write", &path))?;
+    let bytes = file.finish().map_err(io_error("write", &path))?;
+    Ok(Some(Staged { staged: path, folder: state_folder(day), rows: count, bytes }))
 }
 
 /// Reads state files side by side, in the order of the keys.
@@ -355,6 +373,86 @@ impl StateReader {
             }
         }
         Ok(Some((key, entries)))
+    }
+}
+
+/// What is known of a group in a day, and in the days before.
+pub struct Beside {
+    /// Its key in that day.
+    pub key: Key,
+    /// What it did, by how many days before.
+    pub days: [Option<History>; PAST + 1],
+    /// Its alerts of that day which are in the lake.
+    pub emitted: Vec<StateEntry>,
+}
+
+/// Reads the histories of a day and of those before it side by side.
+pub struct HistoryReader {
+    day: Window,
+    /// By how many days before, each with its next key.
+    days: Vec<(StateReader, Option<(Key, Vec<StateEntry>)>)>,
+    /// When there are records at all: it is known before the first group.
+    pub clock: Clock,
+    /// Shards that have ended.
+    ended: BTreeSet<String>,
+}
+
+impl HistoryReader {
+    /// Opens the files of the day that begins at this time (milliseconds since 1970) and of those before it, by how
+    /// many days before.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not one that this version writes.
+    pub fn open<S: Store>(
+        store: &S,
+        day: i64,
+        files: [Vec<String>; PAST + 1],
+        scratch: &str,
+    ) -> Result<Self, LakeError> {
+        let open = |paths| {
+            let mut reader = StateReader::open(store, paths, scratch)?;
+            let first = reader.next_key()?;
+            Ok((reader, first))
+        };
+        let days = files.into_iter().map(open).collect::<Result<_, LakeError>>()?;
+        Ok(Self { day: Window(Some(day)), days, clock: Clock::default(), ended: BTreeSet::new() })
+    }
+
+    /// Nobody waits for these shards any more: see [`Clock::new`].
+    pub fn ended(self, shards: BTreeSet<String>) -> Self {
+        Self { ended: shards, ..self }
+    }
+
+    /// The next group; `None` at the end.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not one that this version writes.
+    pub fn next_group(&mut self) -> Result<Option<Beside>, LakeError> {
+        // the keys of a file differ from those of another by the day alone
+        let of_day = |key: &Key| Key { window: self.day, ..key.clone() };
+        let Some(key) = self.days.iter().filter_map(|(_, next)| Some(of_day(&next.as_ref()?.0))).min() else {
+            return Ok(None);
+        };
+        let mut group = Beside { key, days: Default::default(), emitted: Vec::new() };
+        for (number, ((reader, next), history)) in self.days.iter_mut().zip(&mut group.days).enumerate() {
+            let Some((_, entries)) = next.take_if(|(next, _)| of_day(next) == group.key) else { continue };
+            *next = reader.next_key()?;
+            let mut states = Vec::new();
+            for entry in entries {
+                match entry {
+                    StateEntry::History(history) => states.push(State::History(history)),
+                    emitted @ StateEntry::Emitted(_) if number == 0 => group.emitted.push(emitted),
+                    _ => {}
+                }
+            }
+            if let Some(State::History(merged)) = State::merged(states) {
+                *history = Some(merged);
+            }
+        }
+        if is_clock(&group.key) {
+            self.clock = Clock::new(&group.days, &self.ended);
+        }
+        Ok(Some(group))
     }
 }
 

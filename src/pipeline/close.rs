@@ -3,16 +3,20 @@
 //! A day is done when a commit with data of it came after the last closing. Every state file of the day is merged,
 //! old ones too: so an alert always tells of all input, whatever was replayed when, and a revision is written only
 //! where the content changed.
+//!
+//! Histories are judged beside those of the days before: where a day changed, it and the days after it are judged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::histories::Histories;
 use super::summary::Alerts;
 use crate::detect::{
-    Alert, AlertStatus, AllowUse, Key, Settings, State, alert_key, findings, withdrawn, withdrawn_as_allowed,
+    Alert, AlertStatus, AllowUse, Finding, Key, Settings, State, alert_key, findings, history_findings, withdrawn,
+    withdrawn_as_allowed,
 };
 use crate::lake::{
-    AlertWriter, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin, StateEntry,
-    StateReader, StateWriter, Store, Unit, writer_properties,
+    AlertWriter, Beside, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin, StateEntry,
+    StateReader, StateWriter, Store, Unit, is_history_file, writer_properties,
 };
 
 /// Closes the windows that changed since the last closing; what alerts are new or changed.
@@ -31,17 +35,32 @@ pub(super) async fn close_windows<S: Store>(
     let mut alerts = AlertWriter::new(store, unit.staging.clone(), writer_properties(&origin));
     let mut state = StateWriter::new(store, format!("{}/state", unit.staging));
     let mut found = Alerts { allow: AllowUse::none_of(&settings.allow), ..Alerts::default() };
+    let mut active: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for path in chain.active().flat_map(state_files) {
+        active.entry(folder(path)).or_default().push(path.to_owned());
+    }
+    let scratch = format!("{}/merge", unit.staging);
     for day in &days {
-        let files = chain.active().flat_map(state_files).filter(|path| folder(path) == day);
-        let scratch = format!("{}/merge", unit.staging);
-        let mut keys = StateReader::open(store, files.map(str::to_owned).collect(), &scratch)?;
+        let files = active.get(day.as_str()).into_iter().flatten();
+        let files = files.filter(|path| !is_history_file(path)).cloned().collect();
+        let mut keys = StateReader::open(store, files, &scratch)?;
         while let Some((key, entries)) = keys.next_key()? {
-            for row in revise(
-                &key,
-                &gather(&key, entries, |parts| State::judged_by(parts, settings)),
-                settings,
-                &mut found.allow,
-            ) {
+            let gathered = gather(&key, entries, |parts| State::judged_by(parts, settings));
+            let found_of_key = findings(&key, gathered.state.as_ref(), settings);
+            for row in revise(&key, &gathered.emitted, found_of_key, settings, &mut found.allow) {
+                state.push(key.clone(), StateEntry::Emitted(Emitted::of(&key, &row)))?;
+                found.add(&row);
+                alerts.push(row)?;
+            }
+        }
+    }
+    let histories = Histories::of(active.values().flatten());
+    for day in histories.after(&days) {
+        let mut groups = histories.open(store, day, &scratch)?;
+        while let Some(Beside { key, days, emitted }) = groups.next_group()? {
+            let emitted = gather(&key, emitted, |_| None).emitted;
+            let found_of_group = history_findings(&key, &days, &groups.clock, settings);
+            for row in revise(&key, &emitted, found_of_group, settings, &mut found.allow) {
                 state.push(key.clone(), StateEntry::Emitted(Emitted::of(&key, &row)))?;
                 found.add(&row);
                 alerts.push(row)?;
@@ -98,6 +117,7 @@ pub(super) fn gather(
         match entry {
             StateEntry::Tally(tally) => states.push(State::Tally(tally)),
             StateEntry::Probes(probes) => states.push(State::Probes(probes)),
+            StateEntry::History(history) => states.push(State::History(history)),
             StateEntry::Emitted(emitted) => {
                 let (alert, _) = emitted.alert(key);
                 if gathered.emitted.get(alert).is_none_or(|last| last.revision < emitted.revision) {
@@ -112,13 +132,19 @@ pub(super) fn gather(
 
 /// The revisions that are called for: of alerts that are new or changed, and of those that are no longer found, or are
 /// on the allow-list by now. What each of its entries speaks of is counted.
-pub(super) fn revise(key: &Key, gathered: &Gathered, settings: &Settings, allow: &mut [AllowUse]) -> Vec<Alert> {
+pub(super) fn revise(
+    key: &Key,
+    emitted: &BTreeMap<Key, Emitted>,
+    findings: Vec<Finding>,
+    settings: &Settings,
+    allow: &mut [AllowUse],
+) -> Vec<Alert> {
     let mut rows = Vec::new();
     let mut found = BTreeSet::new();
-    for finding in findings(key, gathered.state.as_ref(), settings) {
-        let alert = alert_key(key, &finding);
+    for finding in findings {
+        let alert = alert_key(&finding);
         allow.iter_mut().for_each(|entry| entry.count(&finding));
-        let last = gathered.emitted.get(&alert);
+        let last = emitted.get(&alert);
         if let Some(entry) = settings.allowing(&finding) {
             if let Some(last) = last.filter(|last| !last.withdrawn)
                 && let Some(closed) = withdrawn(&alert, last.alert(key).1)
@@ -138,7 +164,7 @@ pub(super) fn revise(key: &Key, gathered: &Gathered, settings: &Settings, allow:
         }
         found.insert(alert);
     }
-    for (alert, last) in gathered.emitted.iter().filter(|(alert, last)| !last.withdrawn && !found.contains(*alert)) {
+    for (alert, last) in emitted.iter().filter(|(alert, last)| !last.withdrawn && !found.contains(*alert)) {
         let (_, end) = last.alert(key);
         if let Some(finding) = withdrawn(alert, end) {
             rows.push(Alert { revision: last.revision + 1, status: AlertStatus::Closed, finding });

@@ -3,6 +3,7 @@
 
 mod close;
 mod deliver;
+mod histories;
 mod plan;
 mod queue;
 mod recorder;

@@ -62,6 +62,7 @@ pub(super) fn alert(detector: &str) -> Alert {
         distinct_servers: Some(1),
         evidence: vec![row(1), row(2)],
         query: "SELECT * FROM flows WHERE rule = 'db''s'".to_owned(),
+        subject: None,
     };
     Alert { revision: 0, status: AlertStatus::New, finding }
 }

@@ -90,6 +90,7 @@ pub struct Boundary {
     /// Indices of the map's NACL entries, in the order of evaluation.
     nacls: Box<[usize]>,
     protected: Box<[bool]>,
+    confined: Box<[bool]>,
 }
 
 /// Where a record's ends are.
@@ -131,6 +132,7 @@ impl Boundary {
             inventory: Inventory::new(&map),
             nacls: nacl::in_order(&map),
             protected: protected::protected(&map, &selection, &zones),
+            confined: protected::confined(&map, &selection),
             zones,
             ports,
             selection,

@@ -1,4 +1,5 @@
-//! Zones whose services are protected: whoever is refused there deserves a look.
+//! Zones whose services are protected: whoever is refused there deserves a look. And zones that are confined: where
+//! they go deserves one.
 
 use super::zones::{Zones, lineage};
 use super::{Boundary, Selection};
@@ -27,7 +28,27 @@ pub(super) fn protected(map: &BoundaryMap, selection: &Selection, zones: &Zones)
     protected.into()
 }
 
+/// Confined or not, for every zone by its id.
+pub(super) fn confined(map: &BoundaryMap, selection: &Selection) -> Box<[bool]> {
+    let taking_part = map.invariants.iter().filter(|invariant| selection.includes(&invariant.when));
+    let zones: Vec<ZoneId> = taking_part
+        .filter_map(|invariant| match &invariant.kind {
+            InvariantKind::Confined { zone, .. } => Some(zone),
+            _ => None,
+        })
+        .flatten()
+        .copied()
+        .collect();
+    let all = (0..ZoneId::declared(map.zones.len()).0).map(ZoneId);
+    all.map(|id| lineage(map, id).any(|zone| zones.contains(&zone))).collect()
+}
+
 impl Boundary {
+    /// True for a zone that a confined invariant which takes part is about: it, or a zone around it, stands there.
+    pub fn is_confined(&self, zone: ZoneId) -> bool {
+        self.confined.get(usize::from(zone.0)).is_some_and(|confined| *confined)
+    }
+
     /// True for a zone whose services are protected: it, or a zone around it, has the tag `data` or stands in the
     /// `zone` of a no-inbound, only-from or isolated invariant that takes part.
     pub fn is_protected(&self, zone: ZoneId) -> bool {

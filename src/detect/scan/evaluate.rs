@@ -7,7 +7,7 @@ use super::probes::{Crowd, EVIDENCE, Logged, Number, PANE, Probe, Probes, Rows, 
 use super::{FAMILY, Thresholds};
 use crate::boundary::{Severity, Verdict};
 use crate::detect::detector::{Detector, client, count, server};
-use crate::detect::finding::{Finding, Query};
+use crate::detect::finding::{DESTINATION_ZONE, Finding, Query, SOURCE, SOURCE_ZONE};
 use crate::detect::settings::{Horizontal, Settings, Slow, Vertical};
 use crate::detect::tally::{Evidence, Key};
 use crate::detect::window::Window;
@@ -301,10 +301,10 @@ fn conditions(key: &Key, end: i64) -> Query {
     query.and("protocol IN (6, 17)");
     query.and("srcport IS NOT NULL AND dstport IS NOT NULL");
     query.and("NOT (orientation = 'reply' AND confidence <> 'weak')");
-    query.text("coalesce(pkt_srcaddr, srcaddr)", key.client_addr.as_deref());
-    query.text("if(orientation = 'reply', server_zone, client_zone)", key.client_zone.as_deref());
+    query.text(SOURCE, key.client_addr.as_deref());
+    query.text(SOURCE_ZONE, key.client_zone.as_deref());
     query.text("coalesce(pkt_dstaddr, dstaddr)", key.server_addr.as_deref());
-    query.text("if(orientation = 'reply', client_zone, server_zone)", key.server_zone.as_deref());
+    query.text(DESTINATION_ZONE, key.server_zone.as_deref());
     query.number("dstport", key.server_port.map(u32::from));
     query.number("protocol", key.protocol.map(u32::from));
     query.within(key.window.0, Some(end));

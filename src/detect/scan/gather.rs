@@ -12,7 +12,7 @@ use crate::detect::gather::{Address, Texts};
 use crate::detect::seen::{End, Seen};
 use crate::detect::sketch::hash;
 use crate::detect::state::State;
-use crate::detect::tally::Key;
+use crate::detect::tally::{Evidence, Key};
 use crate::detect::window::{DAY, Window};
 use crate::record::{Action, Field};
 
@@ -95,7 +95,7 @@ struct CompactRows {
 
 /// A row of evidence: see [`Row`].
 #[derive(Debug, Clone, Copy)]
-struct CompactRow {
+pub(in crate::detect) struct CompactRow {
     start: Option<i64>,
     /// Number of the object's URI.
     source: u32,
@@ -108,7 +108,7 @@ struct CompactRow {
 }
 
 impl CompactRow {
-    fn of(seen: &Seen<'_, '_>, texts: &mut Texts) -> Self {
+    pub(in crate::detect) fn of(seen: &Seen<'_, '_>, texts: &mut Texts) -> Self {
         let record = seen.record;
         let mut address =
             |field| texts.address(End { written: record.text(field), address: record.address(field), port: None });
@@ -126,8 +126,28 @@ impl CompactRow {
     }
 
     /// Whether this one of the record comes before, by time and place.
-    fn after(&self, start: Option<i64>, seen: &Seen<'_, '_>, texts: &Texts) -> bool {
+    pub(in crate::detect) fn after(&self, start: Option<i64>, seen: &Seen<'_, '_>, texts: &Texts) -> bool {
         (start, seen.source, seen.line) < (self.start, texts.get(self.source), self.line)
+    }
+
+    /// The row as an alert shows it; its server's port and its protocol are not in it.
+    pub(in crate::detect) fn evidence(&self, dstport: Option<u16>, protocol: Option<u8>, texts: &Texts) -> Evidence {
+        let written = |address: Address| match address {
+            Address::V4(address) => address.to_string(),
+            Address::Written(number) => texts.get(number).to_owned(),
+        };
+        Evidence {
+            start: self.start,
+            source: Some(texts.get(self.source).to_owned()),
+            line: self.line,
+            srcaddr: self.srcaddr.map(written),
+            srcport: self.srcport,
+            dstaddr: self.dstaddr.map(written),
+            dstport,
+            protocol,
+            action: self.action.map(|action| action.as_str().to_owned()),
+            verdict: Some(self.verdict.as_str().to_owned()),
+        }
     }
 }
 

@@ -37,9 +37,9 @@ mod gather;
 mod probes;
 
 pub(super) use evaluate::{KINDS, findings, state_key, withdrawn};
-pub(super) use gather::Gatherer;
 #[cfg(test)]
 pub(super) use gather::contact_hash;
+pub(super) use gather::{CompactRow, Gatherer};
 #[cfg(test)]
 pub(super) use probes::bucket;
 use probes::{CONTACTS, PANE};

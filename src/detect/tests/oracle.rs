@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::histories;
 use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::detect::scan::{bucket, contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Legs, Traffic};
 use crate::detect::{
     Evidence, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets, Verdicts,
-    Window,
+    Who, Window,
 };
 use crate::record::{Field, FlowRecord};
 
@@ -98,7 +99,7 @@ fn one(
     Some((key, tally))
 }
 
-fn evidence((record, source, line): Row<'_, '_>, judgement: &Judgement) -> Evidence {
+pub(super) fn evidence((record, source, line): Row<'_, '_>, judgement: &Judgement) -> Evidence {
     let text = |field| record.text(field).map(str::to_owned);
     Evidence {
         start: record.millis(Field::Start),
@@ -198,7 +199,7 @@ fn of_source(
     (key, Probes::new(&texts, vec![Source { address, zone, targets: Targets::Each(probes), contacts }]))
 }
 
-fn logged(text: &str) -> Logged {
+pub(super) fn logged(text: &str) -> Logged {
     match text.parse().unwrap() {
         std::net::IpAddr::V4(address) => Logged::V4(address),
         std::net::IpAddr::V6(_) => Logged::Written(text.to_owned()),
@@ -221,7 +222,10 @@ pub(super) fn states<'r, 'a: 'r>(
         let probes = boundary.and_then(|boundary| probe(row, boundary, &judgement));
         let outcome = boundary.and_then(|boundary| outcome(row, boundary, &judgement));
         let tallies = tally.into_iter().chain(outcome.map(|(key, tally)| (key, State::Tally(tally))));
-        for (key, state) in tallies.chain(probes.map(|(key, probes)| (key, State::Probes(probes)))) {
+        let histories = boundary.map(|boundary| histories::of(row, boundary, &judgement)).unwrap_or_default();
+        let histories = histories.into_iter().map(|(key, history)| (key, State::History(history)));
+        let probes = probes.map(|(key, probes)| (key, State::Probes(probes)));
+        for (key, state) in tallies.chain(probes).chain(histories) {
             let have = states.remove(&key);
             states.extend(State::merged(have.into_iter().chain([state])).map(|state| (key, state)));
         }
@@ -249,6 +253,23 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
             + text(&key.detector);
         let tally = match state {
             State::Tally(tally) => tally,
+            State::History(history) => {
+                bytes += size_of_val(&*history.members);
+                for member in &history.members {
+                    bytes += match &member.who {
+                        Who::Address(Logged::Written(written)) | Who::Interface(written) => text(written),
+                        _ => 0,
+                    };
+                    bytes += member.zones.iter().flatten().map(|zone| text(zone) + size_of::<String>()).sum::<usize>();
+                    bytes += size_of_val(&*member.hours) + size_of_val(&*member.minutes) + EACH;
+                    for hour in &member.hours {
+                        bytes += size_of_val(&*hour.sums) + EACH;
+                        bytes += hour.sums.iter().map(|sum| text(&sum.interface)).sum::<usize>();
+                        bytes += hour.first.as_ref().map_or(0, |first| size_of::<Evidence>() + EACH + row(first));
+                    }
+                }
+                continue;
+            }
             State::Probes(probes) => {
                 bytes += size_of_val(&*probes.sources) + probes.texts.iter().map(|name| text(name)).sum::<usize>();
                 let logged = |address: &Logged| match address {

@@ -220,7 +220,7 @@ fn contacts_are_the_same_in_however_many_parts_they_are_handed_on() {
     let contacts = |states: &[(Key, State)]| -> Vec<usize> {
         let sources = states.iter().filter_map(|(_, state)| match state {
             State::Probes(probes) => Some(probes.sources.iter().map(|source| source.contacts.len())),
-            State::Tally(_) => None,
+            _ => None,
         });
         sources.flatten().collect()
     };

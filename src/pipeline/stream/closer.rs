@@ -10,12 +10,14 @@ use std::io::ErrorKind;
 
 use super::Context;
 use super::shard::chain_name;
-use crate::detect::{State, detector_names};
+use crate::detect::{Alert, Key, State, detector_names, findings, history_findings};
 use crate::lake::{
-    AlertWriter, COMMITS, Chain, Commit, CommitKind, Conserved, Emitted, FileEntry, LakeError, Origin, STAGING,
-    StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, side_by_side, writer_properties,
+    AlertWriter, Beside, COMMITS, Chain, Commit, CommitKind, Conserved, Day, Emitted, FileEntry, LakeError, Origin,
+    STAGING, StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, is_history_file, side_by_side,
+    state_folder, writer_properties,
 };
-use crate::pipeline::close::{folder, gather, revise, state_files};
+use crate::pipeline::close::{Gathered, folder, gather, revise, state_files};
+use crate::pipeline::histories::Histories;
 use crate::source::kinesis::Streams;
 
 /// What the closer's chain is called beside those of the shards.
@@ -80,6 +82,36 @@ impl From<LakeError> for Broken {
     fn from(error: LakeError) -> Self {
         Self { day: None, error }
     }
+}
+
+/// The name of the detector of an alert.
+fn name(row: &Alert) -> Option<&'static str> {
+    detector_names().find(|name| *name == row.finding.detector)
+}
+
+/// Keeps what was gathered for a key, and its alerts with these that are new.
+fn keep<S: Store>(
+    key: &Key,
+    gathered: &mut Gathered,
+    rows: &[Alert],
+    state: &mut StateWriter<'_, S>,
+) -> Result<(), LakeError> {
+    for row in rows {
+        let emitted = Emitted::of(key, row);
+        gathered.emitted.insert(emitted.alert(key).0.clone(), emitted);
+    }
+    let emitted = std::mem::take(&mut gathered.emitted).into_values().map(StateEntry::Emitted);
+    let mut entries = gathered.state.take().map(StateEntry::from).into_iter().chain(emitted);
+    entries.try_for_each(|entry| state.push(key.clone(), entry))
+}
+
+/// The folder of the day whose history could not be read while this day was judged.
+fn history_of(error: &LakeError, day: Day) -> String {
+    let path = match error {
+        LakeError::Damaged { path, .. } | LakeError::Io { path, .. } => path,
+        _ => "",
+    };
+    if is_history_file(path) { folder(path).to_owned() } else { state_folder(day) }
 }
 
 /// Something that was in the lake is not there any more, or is not what was written.
@@ -150,14 +182,22 @@ async fn round<S: Store, K: Streams>(
         let mut told = Vec::new();
         // a stream has no summary that would tell of it
         let mut allow = Vec::new();
+        let detect = &context.options.detect;
+        let scratch = format!("{}/merge", unit.staging);
+        let changed: Vec<String> = fresh.keys().cloned().collect();
         for (day, files) in fresh {
-            let files: Vec<String> = closing.merged.remove(&day).unwrap_or_default().into_iter().chain(files).collect();
-            let opened = StateReader::open(store, files.clone(), &format!("{}/merge", unit.staging));
-            let was_lost = known.lost.contains(&day);
+            closing.merged.entry(day).or_default().extend(files);
+        }
+        for day in &changed {
+            let (histories, files): (Vec<String>, _) =
+                closing.merged.remove(day).unwrap_or_default().into_iter().partition(|path| is_history_file(path));
+            let opened = StateReader::open(store, files.clone(), &scratch);
+            let was_lost = known.lost.contains(day);
             let lost = match &opened {
-                Ok(_) => damaged.contains(&day),
+                Ok(_) => damaged.contains(day),
                 Err(error) => is_lost(error) && (mended || was_lost),
             };
+            closing.merged.insert(day.clone(), histories);
             if lost {
                 // one day shall not hold the others back
                 if !was_lost {
@@ -165,8 +205,8 @@ async fn round<S: Store, K: Streams>(
                     tracing::error!(day, why, "no alerts of this day until its state is whole again");
                     context.metrics.close_failure();
                 }
-                closing.merged.insert(day.clone(), files);
-                closing.lost.insert(day);
+                closing.merged.entry(day.clone()).or_default().extend(files);
+                closing.lost.insert(day.clone());
                 continue;
             }
             let mut keys = opened?;
@@ -174,17 +214,36 @@ async fn round<S: Store, K: Streams>(
             let of_day = |error| Broken { day: Some(day.clone()), error };
             while let Some((key, entries)) = keys.next_key().map_err(of_day)? {
                 let mut gathered = gather(&key, entries, State::merged);
-                for row in revise(&key, &gathered, &context.options.detect, &mut allow) {
-                    let emitted = Emitted::of(&key, &row);
-                    gathered.emitted.insert(emitted.alert(&key).0.clone(), emitted);
-                    told.extend(detector_names().find(|name| *name == row.finding.detector));
-                    alerts.push(row)?;
-                }
-                let emitted = gathered.emitted.into_values().map(StateEntry::Emitted);
-                let mut entries = gathered.state.map(StateEntry::from).into_iter().chain(emitted);
-                entries.try_for_each(|entry| state.push(key.clone(), entry))?;
+                let found = findings(&key, gathered.state.as_ref(), detect);
+                let rows = revise(&key, &gathered.emitted, found, detect, &mut allow);
+                keep(&key, &mut gathered, &rows, &mut state)?;
+                told.extend(rows.iter().filter_map(name));
+                rows.into_iter().try_for_each(|row| alerts.push(row))?;
             }
         }
+        let whole = closing.merged.iter().filter(|(day, _)| !closing.lost.contains(*day));
+        let histories = Histories::of(whole.flat_map(|(_, files)| files));
+        let ended = closing.ended.iter().filter_map(|name| name.rsplit_once('.'));
+        let ended: BTreeSet<String> = ended.map(|(_, shard)| shard.to_owned()).collect();
+        for day in histories.after(&changed) {
+            let of_file = |error: LakeError| Broken { day: Some(history_of(&error, day)), error };
+            let mut groups = histories.open(store, day, &scratch).map_err(of_file)?.ended(ended.clone());
+            while let Some(Beside { key, days, emitted }) = groups.next_group().map_err(of_file)? {
+                let mut gathered = gather(&key, emitted, |_| None);
+                let found = history_findings(&key, &days, &groups.clock, detect);
+                let rows = revise(&key, &gathered.emitted, found, detect, &mut allow);
+                let [today, ..] = days;
+                gathered.state = today.map(State::History);
+                keep(&key, &mut gathered, &rows, &mut state)?;
+                told.extend(rows.iter().filter_map(name));
+                rows.into_iter().try_for_each(|row| alerts.push(row))?;
+            }
+            if let Some(files) = closing.merged.get_mut(&state_folder(day)) {
+                files.retain(|path| !is_history_file(path));
+            }
+            commit.removes.extend(histories.files(day).iter().cloned());
+        }
+        closing.merged.retain(|_, files| !files.is_empty());
         let staged: Vec<_> = alerts.finish()?.into_iter().chain(state.finish()?).collect();
         Ok::<_, Broken>((staged, told))
     })?;

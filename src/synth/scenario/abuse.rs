@@ -181,10 +181,11 @@ pub(super) fn trickle(script: &mut Script<'_>) -> Result<(), Unfit> {
 
 pub(super) fn brute_force(script: &mut Script<'_>) -> Result<(), Unfit> {
     let lane = protected_lane(script).ok_or("nobody may talk to a protected server")?;
-    for n in 0..30 {
+    let (many, start) = script.burst();
+    for n in 0..many {
         let talk = script.on_lane(&lane)?;
         let size = ((7, 690), (6, 640));
-        script.allowed(&talk, size, script.moment() + n / 10, "short conversations, one after the other");
+        script.allowed(&talk, size, start + n / 10, "short conversations, one after the other");
     }
     Ok(())
 }
@@ -203,8 +204,10 @@ pub(super) fn unusual_source(script: &mut Script<'_>) -> Result<(), Unfit> {
 }
 
 pub(super) fn new_destination(script: &mut Script<'_>) -> Result<(), Unfit> {
-    let lanes = script.lanes(|client, server| client.vpc.is_some() && server.vpc.is_none() && !server.spare.is_empty());
-    let lane = *lanes.first().ok_or("no zone may talk to a server outside that has other addresses")?;
+    let boundary = script.network.boundary;
+    let lanes = script
+        .lanes(|client, server| boundary.is_confined(client.zone) && server.vpc.is_none() && !server.spare.is_empty());
+    let lane = *lanes.first().ok_or("no confined zone may talk to a server outside that has other addresses")?;
     let spare = &script.groups()[lane.server].spare;
     let server = spare[spare.len() - 1];
     for n in 0..5 {

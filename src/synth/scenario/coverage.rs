@@ -95,9 +95,9 @@ pub(super) fn silent(script: &mut Script<'_>) -> Result<(), Unfit> {
     let spare = script.select(|group| group.vpc.is_some() && !group.ends.is_empty() && !group.spare.is_empty());
     let group = *spare.first().ok_or("no zone has an address to spare")?;
     let interface = script.groups()[group].spare.last().and_then(|end| end.interface).ok_or("no interface")?;
-    for n in 0..12 {
+    for window in (0..script.span.windows / 2).step_by(10) {
         let note = "its heartbeats end in the middle of the time";
-        script.plant_body(interface, Body::NoData, script.spread(n, 24), Verdict::NoData, "", None, note);
+        script.plant_body(interface, Body::NoData, window, Verdict::NoData, "", None, note);
     }
     Ok(())
 }

@@ -109,6 +109,7 @@ scenarios! {
     "ipv6-from-nowhere" coverage::ipv6: "IPv6 from the internet", [];
     "skipped-records" coverage::skipped: "AWS says that it lost records", ["E25"];
     "silent-interface" coverage::silent: "an interface stops logging", ["E25"];
+    "blocked-spike" refused::spike: "far more is refused than on other days", ["A21" "E09" "R08"];
 }
 
 /// Everything that is planted.

@@ -75,6 +75,28 @@ pub(super) fn external(script: &mut Script<'_>) -> Result<(), Unfit> {
     refuse_all(script, &cases, 4, "a protected server refuses the internet", "no protected server refuses the internet")
 }
 
+/// One client of the VPC again and again, or where none is refused, the internet.
+pub(super) fn spike(script: &mut Script<'_>) -> Result<(), Unfit> {
+    let (local, servers) = (script.local(), protected(script));
+    let inside = servers.iter().find_map(|server| script.find(&local, &[*server], &[], denied));
+    let case = match inside {
+        Some(case) => case,
+        None => {
+            let stranger = script.stranger()?;
+            let ends = servers.iter().filter_map(|group| Some((*group, script.groups()[*group].ends.first()?)));
+            let mut cases =
+                ends.filter_map(|(group, server)| script.case(&stranger, server, &script.ports_at(group), denied));
+            cases.next().ok_or("no protected server refuses anybody")?
+        }
+    };
+    let (many, start) = script.burst();
+    for n in 0..many {
+        let talk = script.talk(&case);
+        script.refusal(&talk, start + n / 10, "refused again and again");
+    }
+    Ok(())
+}
+
 pub(super) fn bastion(script: &mut Script<'_>) -> Result<(), Unfit> {
     let map = script.map();
     let clients = script.select(|group| {

@@ -102,6 +102,13 @@ impl<'n> Script<'n> {
         self.span.windows * n / of.max(1)
     }
 
+    /// How many of something that is noticed by its number, and when: in one hour, if the span has one.
+    pub(super) fn burst(&self) -> (u64, u64) {
+        let many = (self.span.windows / 10).clamp(30, 150);
+        let moment = self.moment();
+        (many, if many > 30 { moment - moment % 60 } else { moment })
+    }
+
     // ---- where
 
     /// The group of a kind of address outside of the map, IPv4.

@@ -321,16 +321,17 @@ fn revisions(lake: &MemoryLake) -> BTreeSet<(String, i32)> {
     found
 }
 
-/// Rows counted by each alert's last revision; ids and revisions are unique.
+/// Rows counted by each alert that stands, in its last revision; ids and revisions are unique. Those that are withdrawn
+/// are left out: that there is nothing can be found too early.
 fn alerts(lake: &MemoryLake) -> BTreeMap<String, (i64, i64)> {
-    let mut last: BTreeMap<String, (i32, i64, i64)> = BTreeMap::new();
+    let mut last: BTreeMap<String, (i32, bool, (i64, i64))> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for (_, bytes) in lake.below("alerts/") {
         for batch in ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap().build().unwrap() {
             let batch = batch.unwrap();
             let column = |name: &str| batch.column_by_name(name).unwrap().clone();
             let (ids, revisions) = (column("alert_id"), column("revision"));
-            let (flows, bytes) = (column("flows"), column("bytes"));
+            let (flows, bytes, status) = (column("flows"), column("bytes"), column("status"));
             for row in 0..batch.num_rows() {
                 let id = ids.as_string::<i32>().value(row).to_owned();
                 let revision = revisions.as_primitive::<Int32Type>().value(row);
@@ -338,14 +339,15 @@ fn alerts(lake: &MemoryLake) -> BTreeMap<String, (i64, i64)> {
                 let flows = flows.as_primitive::<Int64Type>().value(row);
                 let bytes = bytes.as_primitive::<Int64Type>();
                 let bytes = if bytes.is_null(row) { -1 } else { bytes.value(row) };
-                let entry = last.entry(id).or_insert((revision, flows, bytes));
+                let stands = status.as_string::<i32>().value(row) != "closed";
+                let entry = last.entry(id).or_insert((revision, stands, (flows, bytes)));
                 if revision >= entry.0 {
-                    *entry = (revision, flows, bytes);
+                    *entry = (revision, stands, (flows, bytes));
                 }
             }
         }
     }
-    last.into_iter().map(|(id, (_, flows, bytes))| (id, (flows, bytes))).collect()
+    last.into_iter().filter(|(_, (_, stands, _))| *stands).map(|(id, (.., sums))| (id, sums)).collect()
 }
 
 fn play(seed: u64) {

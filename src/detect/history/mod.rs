@@ -1,0 +1,230 @@
+//! Detectors that compare a day with the days before it.
+//!
+//! **What is kept.** For each UTC day and group (as: the clients in one zone of a service in another) what its members
+//! did, hour by hour: see [`History`]. Groups come in families:
+//!
+//! | family | group | member | what is kept of it | asked by |
+//! |---|---|---|---|---|
+//! | clock | the lake | source (a shard; all files are one) | minutes of event time with any record | all, `late` |
+//! | interfaces | the lake | interface | minutes with any record, and its zone | `silent` |
+//! | exits | source zone | source | what was accepted to the internet | `exfiltration` |
+//! | refused | client (its zone, from the internet), server zone | server | verdicts `blocked` and `attempt` | `blocked-spike` |
+//! | services | client zone, server zone, port, protocol | client | allowed requests to protected zones | `brute-force`, `new-source` |
+//! | destinations | the same | server | allowed requests of confined zones | `new-destination` |
+//! | ports | protected server zone | port, protocol | accepted requests | `new-service` |
+//!
+//! **How it is judged.** A day is judged beside the seven days before it, its *past*, read side by side. What comes later
+//! never matters, so a day that changed asks for that day and the seven after it to be judged anew, and the alerts are the
+//! same however the records came (I7, I8). An hour is compared with hours of the past, never with those of its own day.
+//!
+//! Of a group with more than 4096 members in a day those with the smallest hashes are kept, and the others have no
+//! alerts: memory is bounded, and which they are does not depend on any order.
+
+mod blocked_spike;
+mod brute_force;
+mod exfiltration;
+mod gather;
+mod late;
+mod new_service;
+mod newcomers;
+mod past;
+mod silent;
+mod state;
+
+pub(super) use gather::Gatherer;
+pub use past::{Clock, PAST};
+pub use state::{History, Hour, Member, Minutes, Sum, Who};
+
+use super::detector::Detector;
+use super::finding::{Finding, Query};
+use super::settings::Settings;
+use super::tally::Key;
+use super::window::Window;
+
+/// What the detectors of the keys of these states begin with.
+const PREFIX: &str = "history/";
+const CLOCK: &str = "history/clock";
+const DESTINATIONS: &str = "history/destinations";
+const EXITS: &str = "history/exits";
+const INTERFACES: &str = "history/interfaces";
+const PORTS: &str = "history/ports";
+const REFUSED: &str = "history/refused";
+const SERVICES: &str = "history/services";
+
+/// What distinguishes the detectors of this kind.
+struct Kind {
+    name: &'static str,
+}
+
+impl Detector for Kind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// All of them.
+const KINDS: [&Kind; 8] = [
+    &exfiltration::KIND,
+    &blocked_spike::KIND,
+    &brute_force::KIND,
+    &newcomers::NEW_SOURCE,
+    &newcomers::NEW_DESTINATION,
+    &new_service::KIND,
+    &silent::KIND,
+    &late::KIND,
+];
+
+/// Their names.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.name)
+}
+
+/// Whether the state of this key is a history.
+pub fn is_history(key: &Key) -> bool {
+    key.detector.starts_with(PREFIX)
+}
+
+/// Whether this is the key of a clock, which stands before every other of its day.
+pub fn is_clock(key: &Key) -> bool {
+    key.detector == CLOCK
+}
+
+/// The key of a family's group in the day that begins at this time.
+fn group_key(day: i64, family: &str) -> Key {
+    Key {
+        window: Window(Some(day)),
+        detector: family.to_owned(),
+        rule: None,
+        reason: None,
+        client_zone: None,
+        server_zone: None,
+        client_addr: None,
+        server_addr: None,
+        server_port: None,
+        protocol: None,
+    }
+}
+
+/// A group in the day that is judged, and in the days before.
+#[derive(Clone, Copy)]
+struct Group<'g> {
+    /// Its key in that day.
+    key: &'g Key,
+    /// By how many days before.
+    days: &'g [Option<History>; PAST + 1],
+    clock: &'g Clock,
+}
+
+/// What is found of a group in the day of this key, beside the same group in the days before: of the day itself first,
+/// then the day before, and so on.
+pub fn history_findings(
+    key: &Key,
+    days: &[Option<History>; PAST + 1],
+    clock: &Clock,
+    settings: &Settings,
+) -> Vec<Finding> {
+    // while a shard is days behind, who is new and what is much cannot be said
+    if clock.now().is_none() {
+        return Vec::new();
+    }
+    let group = Group { key, days, clock };
+    match key.detector.as_str() {
+        CLOCK => late::findings(group, &settings.late),
+        INTERFACES => silent::findings(group, &settings.silent),
+        EXITS => exfiltration::findings(group, &settings.exfiltration),
+        REFUSED => blocked_spike::findings(group, &settings.blocked_spike),
+        SERVICES => {
+            let mut found = brute_force::findings(group, &settings.brute_force);
+            found.extend(newcomers::findings(&newcomers::NEW_SOURCE, group, &settings.new_source));
+            found
+        }
+        DESTINATIONS => newcomers::findings(&newcomers::NEW_DESTINATION, group, &settings.new_destination),
+        PORTS => new_service::findings(group, &settings.new_service),
+        _ => Vec::new(),
+    }
+}
+
+/// The finding that withdraws an alert of these detectors.
+pub(super) fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
+    let kind = KINDS.into_iter().find(|kind| kind.name == alert.detector)?;
+    let mut query = Query::everything();
+    query.and("false");
+    let title = format!("no longer found: {}", kind.name);
+    Some(Finding { title, ..Finding::empty(kind, alert, end, query.finish()) })
+}
+
+/// Of a record that goes with its connection for sure, of TCP or UDP.
+const REQUEST: [&str; 3] = [
+    "client_addr = coalesce(pkt_srcaddr, srcaddr) AND orientation <> 'reply' AND confidence <> 'weak'",
+    "protocol IN (6, 17) AND srcport IS NOT NULL AND dstport IS NOT NULL",
+    "action = 'ACCEPT'",
+];
+
+/// Hours of a member that are found, one after the other.
+struct Run<'m, M> {
+    hours: Vec<(&'m Hour, M)>,
+}
+
+impl<'m, M> Run<'m, M> {
+    /// Hours that follow each other belong together. The hours must be in order.
+    fn of(found: impl IntoIterator<Item = (&'m Hour, M)>) -> Vec<Self> {
+        let mut runs: Vec<Self> = Vec::new();
+        for (hour, measure) in found {
+            match runs.last_mut() {
+                Some(run) if run.hours.last().is_some_and(|(last, _)| last.hour + 1 == hour.hour) => {
+                    run.hours.push((hour, measure));
+                }
+                _ => runs.push(Self { hours: vec![(hour, measure)] }),
+            }
+        }
+        runs
+    }
+
+    /// Start, and end, in milliseconds since 1970, in the day that begins at this time.
+    fn span(&self, day: i64) -> (i64, i64) {
+        let hour = |hour: Option<&(&Hour, M)>| hour.map_or(0, |(hour, _)| i64::from(hour.hour));
+        let hours = super::window::HOUR;
+        (day + hour(self.hours.first()) * hours, day + (hour(self.hours.last()) + 1) * hours)
+    }
+
+    /// What is alike in the findings: rows, times, evidence.
+    fn finding(&self, empty: Finding) -> Finding {
+        of_hours(self.hours.iter().map(|(hour, _)| *hour), empty)
+    }
+}
+
+/// Adds up the rows of these hours.
+fn of_hours<'h>(hours: impl IntoIterator<Item = &'h Hour>, mut finding: Finding) -> Finding {
+    let mut evidence = Vec::new();
+    for hour in hours {
+        finding.flows += hour.flows;
+        finding.first_seen = [finding.first_seen, hour.first_seen].into_iter().flatten().min();
+        finding.last_seen = [finding.last_seen, hour.last_seen].into_iter().flatten().max();
+        evidence.extend(hour.first.as_deref().cloned());
+    }
+    evidence.sort();
+    evidence.truncate(10);
+    finding.evidence = evidence;
+    finding
+}
+
+/// `port 5432/tcp of rds`.
+fn service(key: &Key) -> String {
+    let protocol = if key.protocol == Some(17) { "udp" } else { "tcp" };
+    let zone = key.server_zone.as_deref().unwrap_or_default();
+    format!("port {}/{protocol} of {zone}", key.server_port.unwrap_or(0))
+}
+
+/// `812 MB`, `1.4 GB`.
+fn volume(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes / 1000),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000),
+    }
+}
+
+/// `in an hour`, `in 3 hours`.
+fn during(hours: usize) -> String {
+    if hours == 1 { "in an hour".to_owned() } else { format!("in {hours} hours") }
+}

@@ -1,0 +1,198 @@
+//! What a group did in one UTC day, hour by hour and member by member: the state of the detectors that compare with the
+//! days before. Histories of one group and day merge in any order to the same history (I7, I8).
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::scan::Logged;
+use crate::detect::sketch::hash;
+use crate::detect::tally::Evidence;
+
+/// Members of a group that are kept: of more, those whose hashes are the smallest. Interfaces are small.
+pub(super) const MEMBERS: usize = 4096;
+const INTERFACES: usize = 65_536;
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Who {
+    /// Nobody in particular.
+    Unknown,
+    /// An address as logged.
+    Address(Logged),
+    /// A server's port, and the IANA number of its protocol.
+    Port(u16, u8),
+    /// An interface, by its id.
+    Interface(String),
+    /// Where records come from that have an order: a shard of a stream, by its id. Empty: files, which have none.
+    Source(String),
+}
+
+impl Who {
+    /// The address, where it is one.
+    pub fn address(&self) -> Option<String> {
+        if let Self::Address(address) = self { Some(address.to_string()) } else { None }
+    }
+}
+
+/// What one interface recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sum {
+    /// Its id; empty where the format lacks it.
+    pub interface: String,
+    /// Rows.
+    pub flows: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Rows of one hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hour {
+    /// The hour of the day.
+    pub hour: u8,
+    /// Rows of short conversations; others stand beside them. Told apart where a service is asked for.
+    pub short: bool,
+    /// How many.
+    pub flows: u64,
+    /// Earliest start, milliseconds since 1970.
+    pub first_seen: Option<i64>,
+    /// Latest end, milliseconds since 1970.
+    pub last_seen: Option<i64>,
+    /// By interface, in order.
+    pub sums: Vec<Sum>,
+    /// The earliest of them.
+    pub first: Option<Box<Evidence>>,
+}
+
+impl Hour {
+    /// What the interface with most of it recorded.
+    pub fn most(&self, of: impl Fn(&Sum) -> u64) -> u64 {
+        self.sums.iter().map(of).max().unwrap_or(0)
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.flows = self.flows.saturating_add(other.flows);
+        self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
+        self.last_seen = [self.last_seen, other.last_seen].into_iter().flatten().max();
+        self.first = [self.first.take(), other.first].into_iter().flatten().min();
+        for sum in other.sums {
+            match self.sums.binary_search_by(|have| have.interface.cmp(&sum.interface)) {
+                Ok(place) => {
+                    if let Some(have) = self.sums.get_mut(place) {
+                        have.flows = have.flows.saturating_add(sum.flows);
+                        have.bytes = have.bytes.saturating_add(sum.bytes);
+                    }
+                }
+                Err(place) => self.sums.insert(place, sum),
+            }
+        }
+    }
+}
+
+/// Minutes of an hour in which there was something, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Minutes {
+    /// The hour of the day.
+    pub hour: u8,
+    /// The first minute is the lowest bit.
+    pub bits: u64,
+}
+
+/// What one member did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Which one.
+    pub who: Who,
+    /// Hours with rows, in order.
+    pub hours: Vec<Hour>,
+    /// Hours in which it was seen, in order; of interfaces and the clock alone.
+    pub minutes: Vec<Minutes>,
+    /// Of an interface: the zones that stand in each of its records, in order; `None`: nothing was placed yet.
+    pub zones: Option<Vec<String>>,
+}
+
+impl Member {
+    fn merge(&mut self, other: Self) {
+        self.hours.extend(other.hours);
+        self.minutes.extend(other.minutes);
+        self.zones = match (self.zones.take(), other.zones) {
+            (Some(zones), Some(others)) => Some(zones.into_iter().filter(|zone| others.contains(zone)).collect()),
+            (zones, others) => zones.or(others),
+        };
+    }
+
+    fn settle(&mut self) {
+        self.hours.sort_by_key(|hour| (hour.hour, hour.short));
+        let mut once: Vec<Hour> = Vec::with_capacity(self.hours.len());
+        for hour in self.hours.drain(..) {
+            match once.last_mut().filter(|last| (last.hour, last.short) == (hour.hour, hour.short)) {
+                Some(last) => last.merge(hour),
+                None => once.push(hour),
+            }
+        }
+        self.hours = once;
+        self.minutes.sort_by_key(|minutes| minutes.hour);
+        self.minutes.dedup_by(|next, last| {
+            let same = next.hour == last.hour;
+            if same {
+                last.bits |= next.bits;
+            }
+            same
+        });
+    }
+}
+
+/// What the members of a group did in a day.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The group's zone is a protected one.
+    pub protected: bool,
+    /// There were more members than are kept.
+    pub cut: bool,
+    /// In order, each of them once.
+    pub members: Vec<Member>,
+}
+
+impl History {
+    /// Of these members, in any order and each as often as it may be.
+    pub fn new(protected: bool, members: Vec<Member>) -> Self {
+        let mut new = Self { protected, cut: false, members };
+        new.settle();
+        new
+    }
+
+    /// The member, if it did anything.
+    pub fn member(&self, who: &Who) -> Option<&Member> {
+        let place = self.members.binary_search_by(|member| member.who.cmp(who)).ok()?;
+        self.members.get(place)
+    }
+
+    /// Adds what was gathered elsewhere; [`Self::settle`] must follow.
+    pub(in crate::detect) fn merge(&mut self, other: Self) {
+        self.protected |= other.protected;
+        self.cut |= other.cut;
+        self.members.extend(other.members);
+    }
+
+    /// Puts what was added in order, each thing once, and no more than are kept. Who is among the smallest of all is
+    /// among the smallest of each part, so it does not matter where that is done first.
+    pub(in crate::detect) fn settle(&mut self) {
+        self.members.sort_by(|one, other| one.who.cmp(&other.who));
+        let mut once: Vec<Member> = Vec::with_capacity(self.members.len());
+        for member in self.members.drain(..) {
+            match once.last_mut().filter(|last| last.who == member.who) {
+                Some(last) => last.merge(member),
+                None => once.push(member),
+            }
+        }
+        let most =
+            if matches!(once.first(), Some(Member { who: Who::Interface(_), .. })) { INTERFACES } else { MEMBERS };
+        if once.len() > most {
+            self.cut = true;
+            once.sort_by_cached_key(|member| hash(&member.who));
+            once.truncate(most);
+            once.sort_by(|one, other| one.who.cmp(&other.who));
+        }
+        once.iter_mut().for_each(Member::settle);
+        self.members = once;
+    }
+}

@@ -1,0 +1,114 @@
+//! Histories the plain way: what one record adds to each family, from what the lake's columns say.
+
+use serde_json::Value;
+
+use super::oracle::{Row, evidence, logged};
+use crate::boundary::{Boundary, Judgement};
+use crate::detect::{History, Hour, Key, Member, Minutes, Sum, Who, Window};
+use crate::record::Field;
+
+const DAY: i64 = 86_400_000;
+
+/// What a record adds.
+pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Vec<(Key, History)> {
+    let (record, ..) = row;
+    let (start, end) = (record.millis(Field::Start), record.millis(Field::End));
+    let Some(time) = end.or(start) else { return Vec::new() };
+    let words = boundary.verdict_json(judgement);
+    let word = |column: &str| words.get(column).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let within = time.rem_euclid(DAY);
+    let hour = u8::try_from(within / 3_600_000).unwrap();
+    let key = |family: &str, client_zone: Option<String>, server_zone: Option<String>| Key {
+        window: Window(Some(time - within)),
+        detector: format!("history/{family}"),
+        rule: None,
+        reason: None,
+        client_zone,
+        server_zone,
+        client_addr: None,
+        server_addr: None,
+        server_port: None,
+        protocol: None,
+    };
+    let minutes = vec![Minutes { hour, bits: 1 << (within / 60_000 % 60) }];
+    let seen = |who, zones| Member { who, hours: vec![], minutes: minutes.clone(), zones };
+    let alone = |protected, member| History::new(protected, vec![member]);
+    let mut all = vec![(key("clock", None, None), alone(false, seen(Who::Source(String::new()), None)))];
+    let placed = judgement.path.is_some() && judgement.zones.is_some();
+    if let Some(interface) = record.text(Field::InterfaceId) {
+        let mut zones = vec![word("client_zone"), word("server_zone")];
+        zones.sort();
+        zones.dedup();
+        zones.retain(|zone| zone != "internet");
+        let member = seen(Who::Interface(interface.to_owned()), placed.then_some(zones));
+        all.push((key("interfaces", None, None), alone(false, member)));
+    }
+    if !placed {
+        return all;
+    }
+    let number = |field| record.number(field).map_or(0, |value| u64::try_from(value).unwrap());
+    let hours = |short| {
+        let interface = record.text(Field::InterfaceId).unwrap_or_default().to_owned();
+        vec![Hour {
+            hour,
+            short,
+            flows: 1,
+            first_seen: start,
+            last_seen: Some(time),
+            sums: vec![Sum { interface, flows: 1, bytes: number(Field::Bytes) }],
+            first: Some(Box::new(evidence(row, judgement))),
+        }]
+    };
+    let did = |who, short| Member { who, hours: hours(short), minutes: vec![], zones: None };
+    let first_of = |one, other| record.text(one).or_else(|| record.text(other)).unwrap();
+    let (source, destination) =
+        (first_of(Field::PktSrcaddr, Field::Srcaddr), first_of(Field::PktDstaddr, Field::Dstaddr));
+    let to_client = !judgement.path.unwrap().client_is_source;
+    let (client, server) = if to_client { (destination, source) } else { (source, destination) };
+    let (client_zone, server_zone) = judgement.zones.unwrap();
+    if ["blocked", "attempt"].contains(&&*word("verdict")) {
+        let known = word("client_zone") != "internet";
+        let key = Key {
+            client_addr: known.then(|| client.to_owned()),
+            ..key("refused", Some(word("client_zone")), Some(word("server_zone")))
+        };
+        all.push((key, alone(false, did(Who::Address(logged(server)), false))));
+    }
+    if record.text(Field::Action) != Some("ACCEPT") {
+        return all;
+    }
+    let (from, to) = if to_client { ("server_zone", "client_zone") } else { ("client_zone", "server_zone") };
+    if word(to) == "internet" && word(from) != "internet" {
+        let protected = boundary.is_protected(if to_client { server_zone } else { client_zone });
+        let member = did(Who::Address(logged(source)), false);
+        all.push((key("exits", Some(word(from)), Some(word(to))), alone(protected, member)));
+    }
+    let ports = [record.srcport(), record.dstport()];
+    let Some(protocol) = record.protocol().filter(|protocol| [6, 17].contains(protocol)) else { return all };
+    if to_client || word("confidence") == "weak" || ports.contains(&None) {
+        return all;
+    }
+    let port = ports[1].unwrap();
+    let service = |family| Key {
+        server_port: Some(port),
+        protocol: Some(protocol),
+        ..key(family, Some(word("client_zone")), Some(word("server_zone")))
+    };
+    let expected = word("verdict") == "expected";
+    if boundary.is_protected(server_zone) {
+        if expected && word("client_zone") != "internet" {
+            let short = number(Field::Packets) <= 15 && number(Field::Bytes) <= 20_000;
+            all.push((service("services"), alone(false, did(Who::Address(logged(client)), short))));
+        }
+        if expected || word("verdict") == "breach" {
+            all.push((
+                key("ports", None, Some(word("server_zone"))),
+                alone(false, did(Who::Port(port, protocol), false)),
+            ));
+        }
+    }
+    if expected && boundary.is_confined(client_zone) {
+        all.push((service("destinations"), alone(false, did(Who::Address(logged(server)), false))));
+    }
+    all
+}
