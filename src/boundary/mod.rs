@@ -10,7 +10,7 @@ mod report;
 mod show;
 mod values;
 
-pub use evaluate::{Boundary, Explanation, Fact, Grant, Policy, Selection};
+pub use evaluate::{Boundary, Explanation, Fact, Grant, Policy, Selection, Watch, WatchKind};
 pub use export::to_json as map_to_json;
 pub use judgement::{Credit, Judgement, Missing, Path, Reason};
 pub use lint::{EXAMPLE_MAP, LINTS, Lint, LintInfo, Traffic, ZoneTraffic, lint, lints_markdown};

@@ -31,12 +31,14 @@ pub use allow::{AllowUse, Allowed, withdrawn_as_allowed};
 pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
-pub use history::{Clock, History, Hour, Member, Minutes, PAST, Sum, Who, history_findings, is_clock, is_history};
+pub use history::{
+    Clock, Each, History, Hour, Member, Minutes, PAST, Sum, Terms, Who, history_findings, is_clock, is_history,
+};
 pub use scan::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 pub use seen::Seen;
 pub use settings::{
-    BlockedSpike, BruteForce, Counting, Exfiltration, Horizontal, Knob, Late, NewService, Newcomers, Settings, Silent,
-    Slow, Thresholds, Tunable, Tuned, Vertical,
+    BlockedSpike, BruteForce, Budget, Counting, Exfiltration, Expectation, Horizontal, Knob, Late, NewService,
+    Newcomers, Settings, Silent, Slow, Thresholds, Tunable, Tuned, Vertical,
 };
 pub use sketch::Sketch;
 pub use state::{State, alert_key, findings, withdrawn};

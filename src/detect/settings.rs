@@ -29,7 +29,7 @@ pub struct Knob {
 
 /// Thresholds of a detector.
 pub trait Thresholds: Default + Clone {
-    /// Whose zone it is that has settings of its own: the server's or the source's.
+    /// Whose zone it is that has settings of its own: the server's or the source's. Empty: there is none.
     const WHOSE: &'static str;
     /// Each of them.
     const KNOBS: &'static [Knob];
@@ -43,31 +43,31 @@ pub trait Thresholds: Default + Clone {
 
 macro_rules! thresholds {
     ($(#[$about:meta])* $type:ident by zone of $whose:literal {
-        $($key:literal $field:ident = $default:literal, $least:literal..=$most:literal: $doc:literal;)+
+        $($key:literal $field:ident = $default:literal, $least:literal..=$most:literal: $doc:literal;)*
     }) => {
         $(#[$about])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $type {
             /// Whether it makes alerts.
             pub enabled: bool,
-            $(#[doc = $doc] pub $field: u64,)+
+            $(#[doc = $doc] pub $field: u64,)*
         }
 
         impl Default for $type {
             fn default() -> Self {
-                Self { enabled: true, $($field: $default,)+ }
+                Self { enabled: true, $($field: $default,)* }
             }
         }
 
         impl Thresholds for $type {
             const WHOSE: &'static str = $whose;
             const KNOBS: &'static [Knob] =
-                &[$(Knob { name: $key, doc: $doc, default: $default, least: $least, most: $most },)+];
+                &[$(Knob { name: $key, doc: $doc, default: $default, least: $least, most: $most },)*];
 
             fn set(&mut self, name: &str, value: u64) {
                 match name {
-                    $($key => self.$field = value,)+
-                    _ => {}
+                    $($key => self.$field = value,)*
+                    _ => _ = value,
                 }
             }
 
@@ -181,6 +181,16 @@ thresholds! {
 }
 
 thresholds! {
+    /// Of `budget`: what is too much stands in the map.
+    Budget by zone of "" {}
+}
+
+thresholds! {
+    /// Of `expectation`: what is expected stands in the map.
+    Expectation by zone of "" {}
+}
+
+thresholds! {
     /// Of `silent`.
     Silent by zone of "interface" {
         "minutes" minutes = 40, 1..=1440:
@@ -192,9 +202,9 @@ thresholds! {
 
 thresholds! {
     /// Of `late`.
-    Late by zone of "server" {
+    Late by zone of "" {
         "minutes" minutes = 60, 1..=1440:
-            "Minutes without any record above which there is an alert. It has no zone. Our own number.";
+            "Minutes without any record above which there is an alert. Our own number.";
     }
 }
 
@@ -286,6 +296,10 @@ pub struct Settings {
     pub new_destination: Tuned<Newcomers>,
     /// Of `new-service`. The zone is the server's.
     pub new_service: Tuned<NewService>,
+    /// Of `budget`. It has no zone.
+    pub budget: Tuned<Budget>,
+    /// Of `expectation`. It has no zone.
+    pub expectation: Tuned<Expectation>,
     /// Of `silent`. The zone is the interface's.
     pub silent: Tuned<Silent>,
     /// Of `late`.
@@ -307,6 +321,8 @@ impl Default for Settings {
             new_source: Tuned::default(),
             new_destination: Tuned::default(),
             new_service: Tuned::default(),
+            budget: Tuned::default(),
+            expectation: Tuned::default(),
             silent: Tuned::default(),
             late: Tuned::default(),
             allow: Vec::new(),
@@ -348,6 +364,8 @@ impl Settings {
             "new-source" => Some(&mut self.new_source),
             "new-destination" => Some(&mut self.new_destination),
             "new-service" => Some(&mut self.new_service),
+            "budget" => Some(&mut self.budget),
+            "expectation" => Some(&mut self.expectation),
             "silent" => Some(&mut self.silent),
             "late" => Some(&mut self.late),
             name => self.counting.get_mut(name).map(|tuned| tuned as &mut dyn Tunable),

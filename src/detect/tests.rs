@@ -12,7 +12,7 @@ use crate::boundary::{Boundary, Judgement, Selection, Severity, parse_map};
 use crate::parse::parse_line;
 use crate::record::{FlowRecord, LogFormat};
 
-const MAP: &str = include_str!("../../testdata/detect/small.toml");
+const MAP: &str = concat!(include_str!("../../testdata/detect/small.toml"), "\n", include_str!("tests/expects.toml"));
 
 const FORMAT: &str =
     "vpc-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status tcp-flags";

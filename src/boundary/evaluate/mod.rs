@@ -38,12 +38,14 @@ mod side;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod watch;
 mod zones;
 
 use std::net::IpAddr;
 
 pub use explain::{Explanation, Fact};
 pub use policy::{Grant, Policy};
+pub use watch::{Watch, WatchKind};
 
 use self::flow::Flow;
 use self::memo::Budget;
@@ -91,6 +93,7 @@ pub struct Boundary {
     nacls: Box<[usize]>,
     protected: Box<[bool]>,
     confined: Box<[bool]>,
+    watches: Box<[Watch]>,
 }
 
 /// Where a record's ends are.
@@ -133,6 +136,7 @@ impl Boundary {
             nacls: nacl::in_order(&map),
             protected: protected::protected(&map, &selection, &zones),
             confined: protected::confined(&map, &selection),
+            watches: watch::watches(&map, &selection, &zones),
             zones,
             ports,
             selection,

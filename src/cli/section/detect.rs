@@ -29,6 +29,9 @@ fn shape() -> Shape {
 
 fn detector(tunable: &dyn Tunable) -> Vec<Key> {
     let mut keys = knobs(tunable.knobs());
+    if tunable.whose().is_empty() {
+        return keys;
+    }
     let doc =
         format!("Settings for single zones, by name of the {}'s zone. What is absent is as above.", tunable.whose());
     keys.push(Key::new("zones", Shape::Named(knobs(tunable.knobs())), doc));

@@ -1,10 +1,12 @@
 //! What one worker gathers of members and their hours, in a compact form: see `detect::gather`.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
-use super::state::{History, Hour, Member, Minutes, Sum, Who};
-use super::{CLOCK, DESTINATIONS, EXITS, INTERFACES, PORTS, REFUSED, SERVICES, group_key};
-use crate::boundary::{Boundary, Confidence, Verdict, ZoneId};
+use super::state::{Each, History, Hour, Member, Minutes, Sum, Terms, Who};
+use super::{BUDGETS, CLOCK, DESTINATIONS, EXITS, EXPECTATIONS, INTERFACES, PORTS, REFUSED, SERVICES, group_key};
+use crate::boundary::{Boundary, Confidence, Verdict, Watch, WatchKind, ZoneId};
 use crate::detect::gather::{Address, Texts};
 use crate::detect::scan::{CompactRow, Logged};
 use crate::detect::seen::Seen;
@@ -22,6 +24,10 @@ const SHORT_BYTES: u64 = 20_000;
 
 /// Bytes of an interface's day once it is taken, about.
 const INTERFACE_BYTES: usize = 640;
+/// Bytes of what is expected in a day, likewise: rows of every minute.
+const EXPECTED_BYTES: usize = 48 * 1024;
+/// The longest aggregation interval.
+const LONGEST: i64 = 600_000;
 /// Bytes of a member's hour, likewise.
 const HOUR_BYTES: usize = 640;
 
@@ -38,6 +44,8 @@ enum Family {
     Destinations,
     /// Requests to a protected zone, by port.
     Ports,
+    /// What goes through an exit with a budget, by client. Its port is the number of the watch.
+    Budget,
 }
 
 /// A member of a group, in an hour.
@@ -133,6 +141,19 @@ struct CompactClock {
     minutes: [u64; 24],
 }
 
+/// What is expected, in a day.
+#[derive(Debug)]
+struct Expected {
+    /// Number of the watch; beyond all of them: what AWS skipped.
+    watch: usize,
+    /// Start of the day, milliseconds since 1970.
+    day: i64,
+    /// Of each hour, the minutes with a record that spans them, as bits.
+    minutes: [u64; 24],
+    /// Rows that end in a minute.
+    each: BTreeMap<u16, u64>,
+}
+
 /// The shard of a record of a stream; nothing of others.
 pub(super) fn shard(source: &str) -> &str {
     source.strip_prefix("kinesis://").and_then(|path| path.split('/').nth(1)).unwrap_or_default()
@@ -190,7 +211,8 @@ pub(in crate::detect) struct Gatherer {
     days: FxHashMap<(u32, i64), u32>,
     faces: Vec<Face>,
     clocks: Vec<CompactClock>,
-    /// The one that was seen last.
+    expected: Vec<Expected>,
+    /// The clock that was seen last.
     clock: usize,
     names: Names,
     /// By number of an interface's id: its day that was seen last.
@@ -204,10 +226,20 @@ impl Gatherer {
         let (record, judgement) = (seen.record, seen.judgement);
         let interface = self.names.number(record.text(Field::InterfaceId).unwrap_or_default(), texts);
         let mut grown = self.tick(source, time);
+        if judgement.verdict == Verdict::Gap && !boundary.watches().is_empty() {
+            grown += self.expect(boundary.watches().len(), record.millis(Field::Start), time);
+        }
         let face = self.face(interface, time, &mut grown);
         let (Some(path), Some((client, server))) = (judgement.path, judgement.zones) else { return grown };
         if let Some(face) = face {
             face.narrow(client, server);
+        }
+        for (number, watch) in boundary.watches().iter().enumerate() {
+            if let WatchKind::Expectation { .. } = watch.kind
+                && watch.sees(record, judgement)
+            {
+                grown += self.expect(number, record.millis(Field::Start), time);
+            }
         }
         let ends = seen.ends();
         let place = Place {
@@ -228,6 +260,16 @@ impl Gatherer {
         }
         if record.action() != Some(Action::Accept) {
             return grown;
+        }
+        for (number, watch) in (0..).zip(boundary.watches()) {
+            if let WatchKind::Budget { .. } = watch.kind
+                && path.client_is_source
+                && watch.sees(record, judgement)
+            {
+                let zones = (ZoneId::ANY, ZoneId::ANY);
+                let address = texts.address(ends.client);
+                add(Place { family: Family::Budget, port: number, zones, address, ..place }, texts);
+            }
         }
         let (source, destination, from) =
             if path.client_is_source { (client, server, ends.client) } else { (server, client, ends.server) };
@@ -277,6 +319,30 @@ impl Gatherer {
         }
         if let Some(clock) = self.clocks.get_mut(self.clock) {
             mark(&mut clock.minutes, time - clock.day);
+        }
+        grown
+    }
+
+    /// There is a record of something that is expected.
+    fn expect(&mut self, watch: usize, start: Option<i64>, time: i64) -> usize {
+        let mut grown = 0;
+        // no record is of more time than that
+        let first = start.map_or(time, |start| start.clamp(time.saturating_sub(2 * LONGEST), time));
+        for minute in first.div_euclid(MINUTE)..=time.div_euclid(MINUTE) {
+            let moment = minute * MINUTE;
+            let is = |expected: &&mut Expected| expected.watch == watch && (0..DAY).contains(&(moment - expected.day));
+            if self.expected.iter_mut().find(is).is_none() {
+                grown += EXPECTED_BYTES;
+                let day = moment - moment.rem_euclid(DAY);
+                self.expected.push(Expected { watch, day, minutes: [0; 24], each: BTreeMap::new() });
+            }
+            if let Some(expected) = self.expected.iter_mut().find(is) {
+                mark(&mut expected.minutes, moment - expected.day);
+                if moment + MINUTE > time {
+                    // fewer than 1440
+                    *expected.each.entry(((moment - expected.day) / MINUTE) as u16).or_default() += 1;
+                }
+            }
         }
         grown
     }
@@ -346,6 +412,15 @@ impl Gatherer {
     /// The states of what was gathered, in no order.
     pub(in crate::detect) fn take(self, boundary: &Boundary, texts: &Texts) -> Vec<(Key, State)> {
         let mut groups: FxHashMap<Key, (bool, Vec<Member>)> = FxHashMap::default();
+        let watched = |day, watch: &Watch| {
+            let family = if let WatchKind::Budget { .. } = watch.kind { BUDGETS } else { EXPECTATIONS };
+            Key { rule: Some(watch.id.clone()), reason: Some(watch.what.clone()), ..group_key(day, family) }
+        };
+        // what is expected and does not come has a history too, wherever there are records
+        for watch in boundary.watches() {
+            let days = self.clocks.iter().map(|clock| watched(clock.day, watch));
+            groups.extend(days.map(|key| (key, (false, Vec::new()))));
+        }
         let mut put = |key: Key, protected: bool, member: Member| {
             let (guarded, members) = groups.entry(key).or_default();
             *guarded |= protected;
@@ -366,6 +441,20 @@ impl Gatherer {
             let member = Member { zones: zones.map(named), ..seen_in(Who::Interface(id.to_owned()), minutes) };
             put(group_key(day, INTERFACES), false, member);
         }
+        for Expected { watch, day, minutes, each } in self.expected {
+            let each = each.into_iter().map(|(minute, flows)| Each { minute, flows }).collect();
+            match boundary.watches().get(watch) {
+                Some(watch) => {
+                    let member = Member { each, ..seen_in(Who::Unknown, minutes) };
+                    put(watched(day, watch), false, member);
+                }
+                None => {
+                    for watch in boundary.watches() {
+                        put(watched(day, watch), false, seen_in(Who::Gap, minutes));
+                    }
+                }
+            }
+        }
         for CompactClock { day, source, minutes } in self.clocks {
             put(group_key(day, CLOCK), false, seen_in(Who::Source(texts.get(source).to_owned()), minutes));
         }
@@ -384,7 +473,7 @@ impl Gatherer {
                 Family::Ports => Who::Port(place.port, place.protocol),
                 _ => place.address.map_or(Who::Unknown, |address| Who::Address(logged(address, texts))),
             };
-            let member = |who, hour| Member { who, hours: vec![hour], minutes: Vec::new(), zones: None };
+            let member = |who, hour| Member { hours: vec![hour], ..seen_in(who, [0; 24]) };
             let service = |family| Key {
                 client_zone: name(client),
                 server_zone: name(server),
@@ -410,10 +499,21 @@ impl Gatherer {
                 }
                 Family::Destinations => (service(DESTINATIONS), false),
                 Family::Ports => (ports(), false),
+                Family::Budget => match boundary.watches().get(usize::from(place.port)) {
+                    Some(watch) => (watched(day, watch), false),
+                    None => continue,
+                },
             };
             put(key, protected, member(who, hour));
         }
-        let state = |(key, (protected, members))| (key, State::History(History::new(protected, members)));
+        let state = |(key, (protected, members)): (Key, _)| {
+            let watch = boundary.watches().iter().find(|watch| {
+                watched(0, watch).detector == key.detector
+                    && (key.rule.as_ref(), key.reason.as_ref()) == (Some(&watch.id), Some(&watch.what))
+            });
+            let terms = watch.map(|watch| Box::new(terms(watch)));
+            (key, State::History(History { terms, ..History::new(protected, members) }))
+        };
         groups.into_iter().map(state).collect()
     }
 }
@@ -464,6 +564,14 @@ fn number(seen: &Seen<'_, '_>, field: Field) -> u64 {
     seen.record.number(field).and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
 }
 
+fn terms(watch: &Watch) -> Terms {
+    let (budget, least, most, minutes) = match watch.kind {
+        WatchKind::Budget { bytes } => (Some(bytes), None, None, 60),
+        WatchKind::Expectation { least, most, minutes } => (None, least, most, minutes),
+    };
+    Terms { budget, least, most, minutes, what: watch.what.clone(), condition: watch.condition.clone() }
+}
+
 fn logged(address: Address, texts: &Texts) -> Logged {
     match address {
         Address::V4(address) => Logged::V4(address),
@@ -474,5 +582,5 @@ fn logged(address: Address, texts: &Texts) -> Logged {
 fn seen_in(who: Who, minutes: [u64; 24]) -> Member {
     let hours = (0..).zip(minutes).filter(|(_, bits)| *bits != 0);
     let minutes = hours.map(|(hour, bits)| Minutes { hour, bits }).collect();
-    Member { who, hours: Vec::new(), minutes, zones: None }
+    Member { who, hours: Vec::new(), minutes, each: Vec::new(), zones: None }
 }

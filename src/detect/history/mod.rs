@@ -11,6 +11,8 @@
 //! | refused | client (its zone, from the internet), server zone | server | verdicts `blocked` and `attempt` | `blocked-spike` |
 //! | services | client zone, server zone, port, protocol | client | allowed requests to protected zones | `brute-force`, `new-source` |
 //! | destinations | the same | server | allowed requests of confined zones | `new-destination` |
+//! | budgets | exit of a confined zone | client | accepted requests through it | `budget` |
+//! | expectations | expectation | | minutes with its records | `expectation` |
 //! | ports | protected server zone | port, protocol | accepted requests | `new-service` |
 //!
 //! **How it is judged.** A day is judged beside the seven days before it, its *past*, read side by side. What comes later
@@ -22,7 +24,9 @@
 
 mod blocked_spike;
 mod brute_force;
+mod budget;
 mod exfiltration;
+mod expectation;
 mod gather;
 mod late;
 mod new_service;
@@ -33,7 +37,7 @@ mod state;
 
 pub(super) use gather::Gatherer;
 pub use past::{Clock, PAST};
-pub use state::{History, Hour, Member, Minutes, Sum, Who};
+pub use state::{Each, History, Hour, Member, Minutes, Sum, Terms, Who};
 
 use super::detector::Detector;
 use super::finding::{Finding, Query};
@@ -43,9 +47,11 @@ use super::window::Window;
 
 /// What the detectors of the keys of these states begin with.
 const PREFIX: &str = "history/";
+const BUDGETS: &str = "history/budgets";
 const CLOCK: &str = "history/clock";
 const DESTINATIONS: &str = "history/destinations";
 const EXITS: &str = "history/exits";
+const EXPECTATIONS: &str = "history/expectations";
 const INTERFACES: &str = "history/interfaces";
 const PORTS: &str = "history/ports";
 const REFUSED: &str = "history/refused";
@@ -63,13 +69,15 @@ impl Detector for Kind {
 }
 
 /// All of them.
-const KINDS: [&Kind; 8] = [
+const KINDS: [&Kind; 10] = [
     &exfiltration::KIND,
     &blocked_spike::KIND,
     &brute_force::KIND,
     &newcomers::NEW_SOURCE,
     &newcomers::NEW_DESTINATION,
     &new_service::KIND,
+    &budget::KIND,
+    &expectation::KIND,
     &silent::KIND,
     &late::KIND,
 ];
@@ -84,7 +92,7 @@ pub fn is_history(key: &Key) -> bool {
     key.detector.starts_with(PREFIX)
 }
 
-/// Whether this is the key of a clock, which stands before every other of its day.
+/// Whether this is the key of a clock. Only budgets, which ask nothing of it, stand before it in a day.
 pub fn is_clock(key: &Key) -> bool {
     key.detector == CLOCK
 }
@@ -124,7 +132,7 @@ pub fn history_findings(
     settings: &Settings,
 ) -> Vec<Finding> {
     // while a shard is days behind, who is new and what is much cannot be said
-    if clock.now().is_none() {
+    if clock.now().is_none() && key.detector != BUDGETS {
         return Vec::new();
     }
     let group = Group { key, days, clock };
@@ -139,6 +147,8 @@ pub fn history_findings(
             found
         }
         DESTINATIONS => newcomers::findings(&newcomers::NEW_DESTINATION, group, &settings.new_destination),
+        BUDGETS => budget::findings(group, &settings.budget),
+        EXPECTATIONS => expectation::findings(group, &settings.expectation),
         PORTS => new_service::findings(group, &settings.new_service),
         _ => Vec::new(),
     }

@@ -22,6 +22,8 @@ pub enum Who {
     Port(u16, u8),
     /// An interface, by its id.
     Interface(String),
+    /// Nobody: what AWS says that it skipped.
+    Gap,
     /// Where records come from that have an order: a shard of a stream, by its id. Empty: files, which have none.
     Source(String),
 }
@@ -97,6 +99,32 @@ pub struct Minutes {
     pub bits: u64,
 }
 
+/// Rows that end in one minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Each {
+    /// The minute of the day.
+    pub minute: u16,
+    /// How many.
+    pub flows: u64,
+}
+
+/// What the map wants watched, as far as it must be known to judge it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Terms {
+    /// Bytes in an hour that are allowed; `None`: it is an expectation.
+    pub budget: Option<u64>,
+    /// Rows in each period, at least.
+    pub least: Option<u64>,
+    /// Rows in each period, at most.
+    pub most: Option<u64>,
+    /// The period, in minutes.
+    pub minutes: u32,
+    /// Which records count, for people.
+    pub what: String,
+    /// Which rows of the view `flows` count, as SQL.
+    pub condition: String,
+}
+
 /// What one member did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -106,6 +134,8 @@ pub struct Member {
     pub hours: Vec<Hour>,
     /// Hours in which it was seen, in order; of interfaces and the clock alone.
     pub minutes: Vec<Minutes>,
+    /// Minutes with rows, in order; of expectations alone.
+    pub each: Vec<Each>,
     /// Of an interface: the zones that stand in each of its records, in order; `None`: nothing was placed yet.
     pub zones: Option<Vec<String>>,
 }
@@ -114,6 +144,7 @@ impl Member {
     fn merge(&mut self, other: Self) {
         self.hours.extend(other.hours);
         self.minutes.extend(other.minutes);
+        self.each.extend(other.each);
         self.zones = match (self.zones.take(), other.zones) {
             (Some(zones), Some(others)) => Some(zones.into_iter().filter(|zone| others.contains(zone)).collect()),
             (zones, others) => zones.or(others),
@@ -138,6 +169,14 @@ impl Member {
             }
             same
         });
+        self.each.sort_by_key(|each| each.minute);
+        self.each.dedup_by(|next, last| {
+            let same = next.minute == last.minute;
+            if same {
+                last.flows = last.flows.saturating_add(next.flows);
+            }
+            same
+        });
     }
 }
 
@@ -148,6 +187,8 @@ pub struct History {
     pub protected: bool,
     /// There were more members than are kept.
     pub cut: bool,
+    /// What the map wants watched, where it is that.
+    pub terms: Option<Box<Terms>>,
     /// In order, each of them once.
     pub members: Vec<Member>,
 }
@@ -155,7 +196,7 @@ pub struct History {
 impl History {
     /// Of these members, in any order and each as often as it may be.
     pub fn new(protected: bool, members: Vec<Member>) -> Self {
-        let mut new = Self { protected, cut: false, members };
+        let mut new = Self { protected, cut: false, terms: None, members };
         new.settle();
         new
     }
@@ -170,6 +211,8 @@ impl History {
     pub(in crate::detect) fn merge(&mut self, other: Self) {
         self.protected |= other.protected;
         self.cut |= other.cut;
+        // where the map was changed within a day, one of them
+        self.terms = self.terms.take().max(other.terms);
         self.members.extend(other.members);
     }
 

@@ -4,10 +4,14 @@ use serde_json::Value;
 
 use super::oracle::{Row, evidence, logged};
 use crate::boundary::{Boundary, Judgement};
-use crate::detect::{History, Hour, Key, Member, Minutes, Sum, Who, Window};
+use crate::detect::{Each, History, Hour, Key, Member, Minutes, Sum, Terms, Who, Window};
 use crate::record::Field;
 
 const DAY: i64 = 86_400_000;
+
+fn did_nothing(who: Who) -> Member {
+    Member { who, hours: vec![], minutes: vec![], each: vec![], zones: None }
+}
 
 /// What a record adds.
 pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Vec<(Key, History)> {
@@ -31,9 +35,72 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
         protocol: None,
     };
     let minutes = vec![Minutes { hour, bits: 1 << (within / 60_000 % 60) }];
-    let seen = |who, zones| Member { who, hours: vec![], minutes: minutes.clone(), zones };
+    let seen = |who, zones| Member { who, hours: vec![], minutes: minutes.clone(), each: vec![], zones };
     let alone = |protected, member| History::new(protected, vec![member]);
     let mut all = vec![(key("clock", None, None), alone(false, seen(Who::Source(String::new()), None)))];
+    let expectations = [
+        (
+            "app-uses-db",
+            "what app-db allows",
+            "verdict = 'expected' AND list_contains(string_split(rule, '+'), 'app-db')",
+            (Some(1), None, 10),
+            word("rule").split('+').any(|rule| rule == "app-db") && word("verdict") == "expected",
+        ),
+        (
+            "none-refused",
+            "any to db for postgresql, REJECT",
+            "orientation IS NOT NULL AND server_zone IN ('db') AND (protocol = 6 AND coalesce(server_port, 0) BETWEEN \
+             5432 AND 5432) AND action = 'REJECT'",
+            (None, Some(0), 5),
+            word("server_zone") == "db"
+                && word("orientation") != ""
+                && record.text(Field::Action) == Some("REJECT")
+                && {
+                    let reply = judgement.path.is_some_and(|path| !path.client_is_source);
+                    (record.protocol(), if reply { record.srcport() } else { record.dstport() })
+                        == (Some(6), Some(5432))
+                },
+        ),
+    ];
+    for (id, what, condition, (least, most, period), counts) in expectations {
+        let terms = Terms {
+            budget: None,
+            least,
+            most,
+            minutes: period,
+            what: what.to_owned(),
+            condition: condition.to_owned(),
+        };
+        // what began the day before is of that day too
+        let spanned = |who: Who| {
+            let first = start.unwrap_or(time).clamp(time - 1_200_000, time).div_euclid(60_000);
+            let minutes = (first..=time.div_euclid(60_000)).map(move |minute| {
+                let (day, within) = (minute.div_euclid(1440), minute.rem_euclid(1440));
+                let bits = Minutes { hour: u8::try_from(within / 60).unwrap(), bits: 1 << (within % 60) };
+                (day, Member { minutes: vec![bits], ..did_nothing(who.clone()) })
+            });
+            minutes.collect::<Vec<_>>()
+        };
+        let mut members = vec![(time.div_euclid(DAY), None)];
+        if counts {
+            let minute = u16::try_from(within / 60_000).unwrap();
+            let counted = Member { each: vec![Each { minute, flows: 1 }], ..did_nothing(Who::Unknown) };
+            members.push((time.div_euclid(DAY), Some(counted)));
+            members.extend(spanned(Who::Unknown).into_iter().map(|(day, member)| (day, Some(member))));
+        } else if word("verdict") == "gap" {
+            members.extend(spanned(Who::Gap).into_iter().map(|(day, member)| (day, Some(member))));
+        }
+        for (day, member) in members {
+            let key = Key {
+                window: Window(Some(day * DAY)),
+                rule: Some(id.to_owned()),
+                reason: Some(what.to_owned()),
+                ..key("expectations", None, None)
+            };
+            let history = History::new(false, member.into_iter().collect());
+            all.push((key, History { terms: Some(Box::new(terms.clone())), ..history }));
+        }
+    }
     let placed = judgement.path.is_some() && judgement.zones.is_some();
     if let Some(interface) = record.text(Field::InterfaceId) {
         let mut zones = vec![word("client_zone"), word("server_zone")];
@@ -59,7 +126,7 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
             first: Some(Box::new(evidence(row, judgement))),
         }]
     };
-    let did = |who, short| Member { who, hours: hours(short), minutes: vec![], zones: None };
+    let did = |who, short| Member { who, hours: hours(short), minutes: vec![], each: vec![], zones: None };
     let first_of = |one, other| record.text(one).or_else(|| record.text(other)).unwrap();
     let (source, destination) =
         (first_of(Field::PktSrcaddr, Field::Srcaddr), first_of(Field::PktDstaddr, Field::Dstaddr));

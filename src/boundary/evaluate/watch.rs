@@ -1,0 +1,199 @@
+//! What the map wants watched over time: the budgets of exits, and expectations. A verdict knows nothing of them; a record
+//! is asked whether it is one of those that count, and SQL finds the same rows in the lake.
+
+use super::ports::{Protocol, Span, spans};
+use super::zones::{Zones, lineage};
+use super::{Boundary, Selection};
+use crate::boundary::Judgement;
+use crate::boundary::judgement::Credit;
+use crate::boundary::model::{BoundaryMap, Expect, ExpectSubject, InvariantKind, Services, ZoneId};
+use crate::boundary::values::Verdict;
+use crate::record::{Action, FlowRecord};
+
+/// What is asked of the records that count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchKind {
+    /// Their bytes from client to server in an hour are at most so many.
+    Budget {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// Their number in each period is at least and at most this.
+    Expectation {
+        /// At least, if anything.
+        least: Option<u64>,
+        /// At most, if anything.
+        most: Option<u64>,
+        /// The period, in minutes: whole ones.
+        minutes: u32,
+    },
+}
+
+/// Something that the map wants watched.
+#[derive(Debug)]
+pub struct Watch {
+    /// Id of the expectation, or of the invariant that has the exit.
+    pub id: String,
+    /// What is asked.
+    pub kind: WatchKind,
+    /// Which records count, for people.
+    pub what: String,
+    /// Which rows of the view `flows` count, as SQL.
+    pub condition: String,
+    subject: Subject,
+}
+
+#[derive(Debug)]
+enum Subject {
+    /// What this rule allows: its index.
+    Rule(u16),
+    Path {
+        /// By id of the zone.
+        client: Box<[bool]>,
+        server: Box<[bool]>,
+        /// By protocol.
+        ports: [Vec<Span>; 4],
+        action: Option<Action>,
+    },
+}
+
+impl Watch {
+    /// Whether a record counts.
+    pub fn sees(&self, record: &FlowRecord<'_>, judgement: &Judgement) -> bool {
+        let (Some(path), Some((from, to))) = (judgement.path, judgement.zones) else { return false };
+        match &self.subject {
+            Subject::Rule(rule) => {
+                let credited = |grant: Option<u16>| grant == Some(*rule);
+                judgement.verdict == Verdict::Expected
+                    && matches!(judgement.credit, Credit::Grants { egress, ingress } if credited(egress) || credited(ingress))
+            }
+            Subject::Path { client, server, ports, action } => {
+                let is_in = |zones: &[bool], zone: ZoneId| zones.get(usize::from(zone.0)).is_some_and(|is| *is);
+                let port = if path.client_is_source { record.dstport() } else { record.srcport() };
+                let protocol = record.protocol().map(Protocol::of);
+                is_in(client, from)
+                    && is_in(server, to)
+                    && action.is_none_or(|action| record.action() == Some(action))
+                    && protocol
+                        .and_then(|protocol| ports.get(protocol as usize))
+                        .is_some_and(|spans| spans.iter().any(|span| span.ports.contains(port.unwrap_or(0))))
+            }
+        }
+    }
+}
+
+impl Boundary {
+    /// What the map wants watched, of what takes part.
+    pub fn watches(&self) -> &[Watch] {
+        &self.watches
+    }
+}
+
+/// All that takes part: budgets first, then expectations, each in the order of the file.
+pub(super) fn watches(map: &BoundaryMap, selection: &Selection, zones: &Zones) -> Box<[Watch]> {
+    let mut found = Vec::new();
+    for invariant in map.invariants.iter().filter(|invariant| selection.includes(&invariant.when)) {
+        let InvariantKind::Confined { zone, exits } = &invariant.kind else { continue };
+        for exit in exits {
+            let Some(bytes) = exit.max_bytes_per_hour else { continue };
+            let from = if exit.from.is_empty() { zone } else { &exit.from };
+            let path = path(map, zones, (from, &exit.to, &exit.service), Some(Action::Accept));
+            found.push(watch(&invariant.id, WatchKind::Budget { bytes }, path));
+        }
+    }
+    for expect in &map.expects {
+        if let Some(subject) = subject(map, selection, zones, expect) {
+            let kind = WatchKind::Expectation {
+                least: expect.min_flows.filter(|least| *least > 0),
+                most: expect.max_flows,
+                minutes: expect.every.div_ceil(60).max(1),
+            };
+            found.push(watch(&expect.id, kind, subject));
+        }
+    }
+    found.into()
+}
+
+fn watch(id: &str, kind: WatchKind, (subject, what, condition): (Subject, String, String)) -> Watch {
+    Watch { id: id.to_owned(), kind, what, condition, subject }
+}
+
+/// `None`: its rule does not take part.
+fn subject(
+    map: &BoundaryMap,
+    selection: &Selection,
+    zones: &Zones,
+    expect: &Expect,
+) -> Option<(Subject, String, String)> {
+    match &expect.subject {
+        ExpectSubject::Rule(id) => {
+            let place = map.rules.iter().position(|rule| rule.id == *id && selection.includes(&rule.when))?;
+            // as many rules as a map may have
+            let rule = u16::try_from(place).ok()?;
+            let id_text = id.replace('\'', "''");
+            let condition = format!("verdict = 'expected' AND list_contains(string_split(rule, '+'), '{id_text}')");
+            Some((Subject::Rule(rule), format!("what {id} allows"), condition))
+        }
+        ExpectSubject::Path { from, to, service, action } => Some(path(map, zones, (from, to, service), *action)),
+    }
+}
+
+fn path(
+    map: &BoundaryMap,
+    zones: &Zones,
+    (from, to, service): (&[ZoneId], &[ZoneId], &Services),
+    action: Option<Action>,
+) -> (Subject, String, String) {
+    let (client, server) = (within(map, zones, from), within(map, zones, to));
+    let ports = Protocol::ALL.map(|protocol| spans(map, service, protocol));
+    let mut conditions = vec!["orientation IS NOT NULL".to_owned()];
+    for (column, zones) in [("client_zone", &client), ("server_zone", &server)] {
+        if zones.iter().all(|is| *is) {
+            continue;
+        }
+        let names = (0..).map(ZoneId).zip(zones.iter()).filter(|(_, is)| **is).map(|(zone, _)| map.zone_name(zone));
+        let names: Vec<String> = names.map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
+        conditions.push(match names.len() {
+            0 => "false".to_owned(),
+            _ => format!("{column} IN ({})", names.join(", ")),
+        });
+    }
+    if *service != Services::Any {
+        let numbers = ["protocol = 6", "protocol = 17", "protocol IN (1, 58)"];
+        let mut each = Vec::new();
+        for (protocol, spans) in numbers.into_iter().zip(&ports) {
+            for span in spans {
+                let (low, high) = (span.ports.lo, span.ports.hi);
+                each.push(format!("{protocol} AND coalesce(server_port, 0) BETWEEN {low} AND {high}"));
+            }
+        }
+        conditions.push(if each.is_empty() { "false".to_owned() } else { format!("({})", each.join(" OR ")) });
+    }
+    if let Some(action) = action {
+        conditions.push(format!("action = '{}'", action.as_str()));
+    }
+    let names = |zones: &[ZoneId]| zones.iter().map(|zone| map.zone_name(*zone)).collect::<Vec<_>>().join(", ");
+    let services = match service {
+        Services::Any => "any service".to_owned(),
+        Services::These(ids) => {
+            let names = ids.iter().filter_map(|id| map.services.get(usize::from(id.0)));
+            names.map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ")
+        }
+    };
+    let action_text = action.map_or(String::new(), |action| format!(", {}", action.as_str()));
+    let what = format!("{} to {} for {services}{action_text}", names(from), names(to));
+    (Subject::Path { client, server, ports, action }, what, conditions.join(" AND "))
+}
+
+/// The zones that are one of these or inside of one, by id; of a built-in zone as `vpc`, those with addresses in it.
+fn within(map: &BoundaryMap, zones: &Zones, wanted: &[ZoneId]) -> Box<[bool]> {
+    let all = (0..ZoneId::declared(map.zones.len()).0).map(ZoneId);
+    let any = wanted.contains(&ZoneId::ANY);
+    let mut is: Vec<bool> = all.map(|id| any || lineage(map, id).any(|zone| wanted.contains(&zone))).collect();
+    for class in zones.classes().iter().filter(|class| wanted.iter().any(|zone| class.is_in(*zone))) {
+        if let Some(is) = is.get_mut(usize::from(class.primary.0)) {
+            *is = true;
+        }
+    }
+    is.into()
+}

@@ -1,0 +1,67 @@
+//! `budget`: more goes through an exit of a confined zone in an hour than the map allows it.
+//!
+//! Key: the invariant, and the exit as the map has it. Window: an hour; hours that follow each other are one alert, within
+//! a UTC day. Counts: accepted records from client to server of the exit's zones and services. Measure: their bytes in an
+//! hour, of each client those of the interface that saw most. An hour is found with more than the exit's
+//! `max_bytes_per_hour`; a switch is all that is to be set.
+//!
+//! Severity: high. A confined zone is one that data must not leave.
+
+use super::{Group, Hour, Kind, Run, Terms, during, of_hours, volume};
+use crate::boundary::Severity;
+use crate::detect::finding::{Finding, Query};
+use crate::detect::settings::{Budget, Tuned};
+
+pub(super) const KIND: Kind = Kind { name: "budget" };
+
+pub(super) fn findings(group: Group<'_>, settings: &Tuned<Budget>) -> Vec<Finding> {
+    let Some(today) = group.today().filter(|_| settings.everywhere.enabled) else { return Vec::new() };
+    let Some(Terms { budget: Some(budget), what, condition, .. }) = today.terms.as_deref() else {
+        return Vec::new();
+    };
+    // of each hour, all clients together
+    let mut hours: Vec<(Hour, u64)> = Vec::new();
+    let mut all: Vec<&Hour> = today.members.iter().flat_map(|member| &member.hours).collect();
+    all.sort_by_key(|hour| hour.hour);
+    for hour in all {
+        let bytes = hour.most(|sum| sum.bytes);
+        match hours.last_mut().filter(|(last, _)| last.hour == hour.hour) {
+            Some((last, sum)) => {
+                last.merge(hour.clone());
+                *sum = sum.saturating_add(bytes);
+            }
+            None => hours.push((hour.clone(), bytes)),
+        }
+    }
+    let found = hours.iter().filter(|(_, bytes)| bytes > budget).map(|(hour, bytes)| (hour, *bytes));
+    let finding = |run: Run<'_, u64>| {
+        let (start, end) = run.span(group.day());
+        let mut query = Query::everything();
+        query.and(condition);
+        query.and("client_addr = coalesce(pkt_srcaddr, srcaddr) AND orientation <> 'reply'");
+        query.within(Some(start), Some(end));
+        let bytes = run.hours.iter().map(|(_, bytes)| bytes).sum();
+        let most = run.hours.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        let within: Vec<&Hour> = today
+            .members
+            .iter()
+            .flat_map(|member| &member.hours)
+            .filter(|hour| run.hours.iter().any(|(found, _)| found.hour == hour.hour))
+            .collect();
+        let empty = group.empty(&KIND, (start, end), query.finish(), group.key.clone());
+        let finding = Finding {
+            severity: Severity::High,
+            title: format!(
+                "{} went from {what} {}: the map allows {} an hour",
+                volume(bytes),
+                during(run.hours.len()),
+                volume(*budget)
+            ),
+            reason: Some(format!("{most} bytes in an hour; more than {budget} are too many")),
+            bytes: Some(bytes),
+            ..empty
+        };
+        of_hours(within, finding)
+    };
+    Run::of(found).into_iter().map(finding).collect()
+}

@@ -1,0 +1,160 @@
+//! `expectation`: what the map's `[[expect]]` says must be seen is not seen, or more of it than may be.
+//!
+//! Key: the expectation. Window: periods that follow each other, each as long as its `every`, counted from 1970 on, so that
+//! they begin at whole hours and days where they divide them. Counts: the records that it is about, requests and replies,
+//! of a rule those with verdict `expected`.
+//!
+//! - **Too few** (`min_flows`): fewer records end in the period than it asks for; of one that asks for a single one, no
+//!   record spans any minute of it (a record may be of ten minutes). It is said 15 minutes after the period at the earliest,
+//!   by event time, and of a stream when all its shards are past that: flow logs arrive late. Nothing is said of a
+//!   period for which the lake has no record at all (that is `late`), of one before the lake's first record in two days, and of
+//!   one in which AWS says that it skipped records.
+//! - **Too many** (`max_flows`): more records end in the period. It is said at once.
+//!
+//! A period belongs to the day in which it can be said. A switch is all that is to be set; the thresholds stand in the map.
+//!
+//! Severity: medium.
+
+use super::past::{minutes, two_days};
+use super::{Group, Kind, Member, Terms, Who};
+use crate::boundary::Severity;
+use crate::detect::detector::count;
+use crate::detect::finding::{Finding, Query};
+use crate::detect::settings::{Expectation, Tuned};
+
+pub(super) const KIND: Kind = Kind { name: "expectation" };
+
+/// Minutes after a period, in which its records may still come.
+const LATENESS: i64 = 15;
+const DAY: i64 = 1440;
+
+/// Two days, in minutes from the beginning of the first.
+struct Seen {
+    /// Minutes with any record of the lake.
+    any: Vec<i64>,
+    /// Minutes that a record spans which is expected.
+    spanned: Vec<i64>,
+    /// Minutes of what AWS skipped.
+    skipped: Vec<i64>,
+    /// Rows that end in a minute.
+    each: Vec<(i64, u64)>,
+}
+
+impl Seen {
+    fn of(group: Group<'_>) -> Self {
+        let (before, today) = (group.past().next().flatten(), group.today());
+        let both = |who: &Who| [before, today].map(|day| day.and_then(|day| day.member(who)));
+        let spans = |[before, today]: [Option<&Member>; 2]| two_days(&minutes(before), &minutes(today));
+        let days = [0, DAY].into_iter().zip(both(&Who::Unknown));
+        let each = days.flat_map(|(from, member)| {
+            let each = member.into_iter().flat_map(|member| &member.each);
+            each.map(move |each| (from + i64::from(each.minute), each.flows))
+        });
+        Self {
+            any: group.clock.minutes(),
+            spanned: spans(both(&Who::Unknown)),
+            skipped: spans(both(&Who::Gap)),
+            each: each.collect(),
+        }
+    }
+
+    /// Rows that end in these minutes.
+    fn flows(&self, (start, end): (i64, i64)) -> u64 {
+        let within = self.each.iter().filter(|(minute, _)| (start..end).contains(minute));
+        within.map(|(_, flows)| flows).sum()
+    }
+}
+
+/// Whether there is one of these sorted minutes in the period.
+fn any_in(minutes: &[i64], (start, end): (i64, i64)) -> bool {
+    let first = minutes.partition_point(|minute| *minute < start);
+    minutes.get(first).is_some_and(|minute| *minute < end)
+}
+
+pub(super) fn findings(group: Group<'_>, settings: &Tuned<Expectation>) -> Vec<Finding> {
+    let days = [group.today(), group.past().next().flatten()];
+    let terms = days.into_iter().flatten().find_map(|day| day.terms.as_deref());
+    let (Some(terms), Some(now), true) = (terms, group.clock.now(), settings.everywhere.enabled) else {
+        return Vec::new();
+    };
+    let seen = Seen::of(group);
+    let Some(first) = seen.any.first().copied() else { return Vec::new() };
+    let length = i64::from(terms.minutes).max(1);
+    // of these two days, in minutes since 1970
+    let origin = (group.day() / super::gather::MINUTE) - DAY;
+    let begin = (origin.div_euclid(length) * length) - origin;
+    let periods = (0..).map(|number| (begin + number * length, begin + (number + 1) * length));
+    let periods = periods.take_while(|(start, _)| *start < 2 * DAY);
+    let (mut few, mut many) = (Vec::new(), Vec::new());
+    for period in periods {
+        let (start, end) = period;
+        let flows = seen.flows(period);
+        if let Some(least) = terms.least
+            && (DAY..=now).contains(&(end + LATENESS))
+            && (first..).contains(&start)
+            && (if least > 1 { flows < least } else { !any_in(&seen.spanned, period) })
+            && any_in(&seen.any, period)
+            && !any_in(&seen.skipped, period)
+        {
+            few.push((period, flows));
+        }
+        // of a period over midnight the day in which it ends says it
+        if terms.most.is_some_and(|most| flows > most) && (DAY + 1..=2 * DAY).contains(&end) && start >= 0 {
+            many.push((period, flows));
+        }
+    }
+    let few = stretches(few).into_iter().map(|stretch| finding(group, terms, stretch, false));
+    few.chain(stretches(many).into_iter().map(|stretch| finding(group, terms, stretch, true))).collect()
+}
+
+/// Periods that follow each other, and what they add up to.
+fn stretches(found: Vec<((i64, i64), u64)>) -> Vec<((i64, i64), u64)> {
+    let mut stretches: Vec<((i64, i64), u64)> = Vec::new();
+    for (period, flows) in found {
+        match stretches.last_mut().filter(|((_, end), _)| *end == period.0) {
+            Some(((_, end), sum)) => {
+                *end = period.1;
+                *sum += flows;
+            }
+            None => stretches.push((period, flows)),
+        }
+    }
+    stretches
+}
+
+fn finding(group: Group<'_>, terms: &Terms, (period, flows): ((i64, i64), u64), many: bool) -> Finding {
+    let (start, end) = (group.moment(period.0), group.moment(period.1));
+    let mut query = Query::everything();
+    query.and(&terms.condition);
+    query.within(Some(start), Some(end));
+    let id = group.key.rule.as_deref().unwrap_or_default();
+    let (what, minutes) = (&terms.what, period.1 - period.0);
+    let every = match terms.minutes {
+        minutes if minutes % 60 == 0 => count(u64::from(minutes / 60), "hour"),
+        minutes => count(u64::from(minutes), "minute"),
+    };
+    let rows = count(flows, "record");
+    let (title, reason) = if many {
+        let most = terms.most.unwrap_or(0);
+        (
+            format!("{id}: {rows} of {what} in {minutes} minutes, where there may be {most} in {every}"),
+            format!("more than {most} in {every}"),
+        )
+    } else {
+        let least = terms.least.unwrap_or(0);
+        let rows = if flows == 0 { "nothing".to_owned() } else { format!("only {rows}") };
+        (
+            format!("{id}: {rows} of {what} in {minutes} minutes, where {least} must be in {every}"),
+            format!("fewer than {least} in {every}"),
+        )
+    };
+    Finding {
+        severity: Severity::Medium,
+        title,
+        reason: Some(reason),
+        flows,
+        first_seen: Some(start),
+        last_seen: Some(end),
+        ..group.empty(&KIND, (start, end), query.finish(), group.key.clone())
+    }
+}
