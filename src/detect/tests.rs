@@ -4,6 +4,7 @@ mod histories;
 mod oracle;
 mod scans;
 mod settings;
+mod watches;
 
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Ordinary life: what the map allows, and the noise that every real log has.
 //!
-//! Per window of one minute: what long conversations go on sending, then new conversations, some late packets and
-//! blocked probes, then the heartbeats of interfaces that had nothing to tell. Memory does not grow with the number of
+//! Per window of one minute: what the map expects to see, what long conversations go on sending, then new conversations,
+//! some late packets and blocked probes, then the heartbeats of interfaces that had nothing to tell. Memory does not grow with the number of
 //! records: only the long conversations are kept, and only so many.
 
 use super::dice::Dice;
@@ -11,8 +11,9 @@ use super::network::{ICMP, ICMP_V6, Network, TCP};
 use super::options::WINDOW;
 use super::record::{Body, Record};
 use super::talk::{Leg, Load, Talk};
-use crate::boundary::model::Role;
+use crate::boundary::model::{Expect, ExpectSubject, Role};
 use crate::boundary::{Verdict, ZoneId};
+use crate::record::Action;
 
 /// Most records that one window of one conversation has: a request and a reply on up to four interfaces.
 const LEGS: u64 = 8;
@@ -54,6 +55,8 @@ pub(super) struct Traffic<'n> {
     lanes: Lanes,
     dice: Dice,
     long: Vec<Long>,
+    /// What the map expects to see, and every how many windows it is shown: twice in each period.
+    expected: Vec<(Lane, u64)>,
     /// Places that the internet may knock at without an alert: server and port.
     doors: Vec<(End, u16)>,
     /// Hosts of the internet that knock.
@@ -71,6 +74,7 @@ impl<'n> Traffic<'n> {
         let beating = (0_u32..).zip(&network.hosts.interfaces).filter(|(_, interface)| interface.beats);
         Self {
             doors: doors(network, &lanes, &knockers),
+            expected: expected(network, &lanes),
             beating: beating.map(|(index, _)| index).collect(),
             seen: vec![0; network.hosts.interfaces.len()],
             dice: Dice::new(seed, "traffic"),
@@ -102,6 +106,7 @@ impl<'n> Traffic<'n> {
         };
         let for_traffic = window.budget.saturating_sub(reserved);
 
+        self.show_expected(&mut out, for_traffic)?;
         self.go_on(&mut out, for_traffic / 2)?;
         // a conversation that does not fit waits for the next window, but in the last one it is cut
         let room = if window.last { 1 } else { LEGS };
@@ -124,6 +129,23 @@ impl<'n> Traffic<'n> {
             out.heartbeat(*interface)?;
         }
         Ok(out.written)
+    }
+
+    fn show_expected<E>(
+        &mut self,
+        out: &mut Filler<'_, impl FnMut(&Record, Verdict) -> Result<(), E>>,
+        limit: u64,
+    ) -> Result<(), E> {
+        for place in 0..self.expected.len() {
+            let (lane, every) = self.expected[place];
+            if out.window.index.is_multiple_of(every)
+                && let Some(talk) = lane.talk(self.network, &mut self.dice)
+            {
+                let (request, reply) = self.loads(&talk);
+                self.converse(&talk, request, reply, out, limit)?;
+            }
+        }
+        Ok(())
     }
 
     /// The long conversations go on; half of the window at most.
@@ -310,6 +332,32 @@ impl<S> Filler<'_, S> {
         let (start, end) = (self.window.start, self.window.start + WINDOW - 1);
         self.write(&Record { interface, start, end, body: Body::NoData }, Verdict::NoData)
     }
+}
+
+/// A lane for each expectation of the map that there is traffic, if the map allows any.
+fn expected(network: &Network<'_>, lanes: &Lanes) -> Vec<(Lane, u64)> {
+    let map = network.map();
+    let wanted = map.expects.iter().filter(|expect| expect.min_flows.is_some_and(|least| least > 0));
+    let lane_of = |expect: &Expect| {
+        let (from, to, service) = match &expect.subject {
+            ExpectSubject::Path { action: Some(Action::Reject), .. } => return None,
+            ExpectSubject::Path { from, to, service, .. } => (from, to, service),
+            ExpectSubject::Rule(id) => {
+                let rule = map.rules.iter().find(|rule| rule.id == *id && network.takes_part(&rule.when))?;
+                (&rule.from, &rule.to, &rule.service)
+            }
+        };
+        let (clients, servers) = (network.groups_in(from), network.groups_in(to));
+        let ports = network.ports_of(service);
+        let fits = |lane: &&Lane| {
+            clients.contains(&lane.client)
+                && servers.contains(&lane.server)
+                && ports.contains(&(lane.protocol, lane.port))
+        };
+        let lane = lanes.all.iter().find(fits)?;
+        Some((*lane, (u64::from(expect.every) / WINDOW as u64 / 2).max(1)))
+    };
+    wanted.filter_map(lane_of).collect()
 }
 
 /// Where the internet may knock without an alert: ends that face it, and that the map does not protect.

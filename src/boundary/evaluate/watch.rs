@@ -134,7 +134,11 @@ fn subject(
             let condition = format!("verdict = 'expected' AND list_contains(string_split(rule, '+'), '{id_text}')");
             Some((Subject::Rule(rule), format!("what {id} allows"), condition))
         }
-        ExpectSubject::Path { from, to, service, action } => Some(path(map, zones, (from, to, service), *action)),
+        ExpectSubject::Path { from, to, service, action } => {
+            let (subject, what, condition) = path(map, zones, (from, to, service), *action);
+            let action = action.map_or(String::new(), |action| format!(", {}", action.as_str()));
+            Some((subject, format!("{what}{action}"), condition))
+        }
     }
 }
 
@@ -180,8 +184,7 @@ fn path(
             names.map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ")
         }
     };
-    let action_text = action.map_or(String::new(), |action| format!(", {}", action.as_str()));
-    let what = format!("{} to {} for {services}{action_text}", names(from), names(to));
+    let what = format!("{} to {} for {services}", names(from), names(to));
     (Subject::Path { client, server, ports, action }, what, conditions.join(" AND "))
 }
 

@@ -425,6 +425,7 @@ impl Probes {
 
     fn settle_with(&mut self, texts: &[String]) {
         self.settle_texts(texts);
+        let before = self.rows();
         self.sources.sort_by(|one, other| one.place().cmp(&other.place()));
         let mut sources: Vec<Source> = Vec::with_capacity(self.sources.len());
         for source in self.sources.drain(..) {
@@ -435,6 +436,20 @@ impl Probes {
         }
         sources.iter_mut().for_each(|source| source.settle(&self.texts));
         self.sources = sources;
+        // a row that is not the first any more may have been the only one from its object
+        if self.rows() != before {
+            let texts = std::mem::take(&mut self.texts);
+            self.settle_texts(&texts);
+        }
+    }
+
+    /// Rows of evidence.
+    fn rows(&self) -> usize {
+        let rows = |source: &Source| match &source.targets {
+            Targets::Each(probes) => probes.len(),
+            Targets::Crowd(crowd) => crowd.firsts.len(),
+        };
+        self.sources.iter().map(rows).sum()
     }
 }
 

@@ -1,0 +1,143 @@
+//! What the map wants watched: budgets of exits, and expectations, at their thresholds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::detect::window::DAY;
+
+/// Midnight.
+const START: i64 = HOUR;
+
+const EXITS: &str = r#"
+version = 1
+name = "exits"
+[vpc.main]
+id = "vpc-1"
+cidrs = ["10.0.0.0/16"]
+[zone.app]
+cidrs = ["10.0.1.0/24"]
+[service.https]
+tcp = ["443"]
+[[rule]]
+id = "app-out"
+from = ["app"]
+to = ["internet"]
+service = ["https"]
+[[invariant]]
+id = "app-stays"
+kind = "confined"
+zone = ["app"]
+exits = [{ to = ["internet"], service = ["https"], max_bytes_per_hour = 1000 }]
+"#;
+
+/// Judges every day beside those before it.
+fn beside(boundary: &Boundary, lines: Vec<Line>) -> Vec<Finding> {
+    let mut days: BTreeMap<i64, BTreeMap<Key, History>> = BTreeMap::new();
+    for (key, state) in gather(boundary, &lines.into_iter().enumerate().collect::<Vec<_>>()) {
+        if let State::History(history) = state {
+            let day = key.window.0.unwrap();
+            days.entry(day).or_default().insert(Key { window: Window(None), ..key }, history);
+        }
+    }
+    let keys: BTreeSet<&Key> = days.values().flat_map(BTreeMap::keys).collect();
+    let mut found = Vec::new();
+    for day in days.keys() {
+        let back = |key: &Key| std::array::from_fn(|back| days.get(&(day - back as i64 * DAY))?.get(key).cloned());
+        let clock = keys.iter().find(|key| is_clock(key)).unwrap();
+        let clock = Clock::new(&back(clock), &BTreeSet::new());
+        for key in &keys {
+            let of_day = Key { window: Window(Some(*day)), ..(*key).clone() };
+            found.extend(history_findings(&of_day, &back(key), &clock, &Settings::default()));
+        }
+    }
+    found
+}
+
+fn told(boundary: &Boundary, lines: Vec<Line>) -> Vec<(String, i64, i64, u64)> {
+    let minute = |time: Option<i64>| time.unwrap() / 60_000 - START / 60;
+    let watched = |finding: &Finding| finding.rule.is_some();
+    let told = beside(boundary, lines).into_iter().filter(watched).map(|finding| {
+        let rule = finding.rule.clone().unwrap_or_default();
+        (rule, minute(finding.window_start), minute(finding.window_end), finding.flows)
+    });
+    told.collect()
+}
+
+fn out(eni: &str, client: u8, bytes: u64, minute: i64) -> Line {
+    let end = START + minute * 60;
+    Line(format!("vpc-1 {eni} 10.0.1.{client} 203.0.113.7 40000 443 6 9 {bytes} {} {end} ACCEPT OK 2", end - 50))
+}
+
+#[test]
+fn more_bytes_than_the_budget_of_an_exit_are_an_alert() {
+    let map = Boundary::new(parse_map("exits.toml", EXITS).unwrap(), &Selection::default());
+    let alert = |from: i64, to: i64, flows| ("app-stays".to_owned(), from, to, flows);
+    for (bytes, expected) in [(999, None), (1000, None), (1001, Some(alert(60, 120, 1)))] {
+        assert_eq!(told(&map, vec![out("eni-a", 5, bytes, 70)]), Vec::from_iter(expected), "{bytes}");
+    }
+    // all clients together, the copy of another interface once, and not what comes back
+    let back = Line(format!(
+        "vpc-1 eni-a 203.0.113.7 10.0.1.5 443 40000 6 9 5000 {} {} ACCEPT OK 18",
+        START + 4100,
+        START + 4150
+    ));
+    let below = vec![out("eni-a", 5, 500, 70), out("eni-nat", 5, 500, 70), out("eni-b", 6, 500, 80), back];
+    assert_eq!(told(&map, below.clone()), []);
+    let above = [below, vec![out("eni-b", 6, 1, 119)]].concat();
+    assert_eq!(told(&map, above.clone()), [alert(60, 120, 4)]);
+    // the next hour is part of it, the one after a quiet one is not
+    let hours = [above, vec![out("eni-a", 5, 1001, 120), out("eni-a", 5, 1001, 299)]].concat();
+    let mut found = beside(&map, hours);
+    found.retain(|finding| finding.detector == "budget");
+    assert_eq!(found.iter().map(|finding| finding.bytes).collect::<Vec<_>>(), [Some(2002), Some(1001)]);
+    assert_eq!(found[0].severity, Severity::High);
+    let title = "2 kB went from app to internet for https in 2 hours: the map allows 1 kB an hour";
+    assert_eq!(found[0].title, title);
+}
+
+/// A record of the lake that nothing is expected of, in each of these minutes.
+fn others(minutes: std::ops::Range<i64>) -> Vec<Line> {
+    let end = |minute: i64| START + minute * 60;
+    minutes.map(|minute| line("eni-x", "203.0.113.7 10.0.1.5 40000 22 6", 1, end(minute), "REJECT")).collect()
+}
+
+/// The application uses its database, in this minute and the one before.
+fn used(minute: i64) -> Line {
+    line("eni-app", "10.0.1.5 10.0.2.9 40000 5432 6", 1, START + minute * 60 + 10, "ACCEPT")
+}
+
+#[test]
+fn what_must_be_seen_and_is_not_is_an_alert_when_its_records_cannot_come_any_more() {
+    let map = boundary();
+    let seen = || vec![used(5), used(15), used(35), used(45), used(55)];
+    let alert = |from, to, flows| ("app-uses-db".to_owned(), from, to, flows);
+    // the period from 20 to 30 is over at 30, and may be told at 45
+    assert_eq!(told(&map, [others(0..45), seen()[..3].to_vec()].concat()), []);
+    assert_eq!(told(&map, [others(0..46), seen()].concat()), [alert(20, 30, 0)]);
+    // a record that only begins in it is enough, and so is what AWS skipped
+    assert_eq!(told(&map, [others(0..46), seen(), vec![used(30)]].concat()), []);
+    let skipped = Line(format!("vpc-1 eni-app - - - - - - - {} {} - SKIPDATA -", START + 1260, START + 1320));
+    assert_eq!(told(&map, [others(0..46), seen(), vec![skipped]].concat()), []);
+    // nothing is known of a time without records, or before them
+    assert_eq!(told(&map, [others(0..20), others(30..46), seen()].concat()), []);
+    assert_eq!(told(&map, [others(25..76), seen()[2..].to_vec(), vec![used(65)]].concat()), []);
+    // periods in a row are one alert; over midnight it is the new day's
+    assert_eq!(told(&map, [others(0..70), seen()[..2].to_vec()].concat()), [alert(20, 50, 0)]);
+    let late: Vec<i64> = (5..1426).step_by(10).collect();
+    let late = late.into_iter().map(used).collect::<Vec<_>>();
+    let found = told(&map, [others(0..1470), late, vec![used(1445)]].concat());
+    assert_eq!(found, [alert(1430, 1440, 0)]);
+}
+
+#[test]
+fn more_than_may_be_seen_is_an_alert_at_once() {
+    let map = boundary();
+    let refused = |minute: i64| line("eni-db", "10.0.1.5 10.0.2.9 40000 5432 6", 1, START + minute * 60 + 10, "REJECT");
+    let alert = |from, to, flows| ("none-refused".to_owned(), from, to, flows);
+    let of_it = |lines: Vec<Line>| -> Vec<_> {
+        told(&map, lines).into_iter().filter(|(rule, ..)| rule == "none-refused").collect()
+    };
+    assert_eq!(of_it(others(0..10)), []);
+    assert_eq!(of_it(vec![refused(12)]), [alert(10, 15, 1)]);
+    assert_eq!(of_it(vec![refused(12), refused(15), refused(25)]), [alert(10, 20, 2), alert(25, 30, 1)]);
+}
