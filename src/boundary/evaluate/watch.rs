@@ -71,7 +71,9 @@ impl Watch {
                 let is_in = |zones: &[bool], zone: ZoneId| zones.get(usize::from(zone.0)).is_some_and(|is| *is);
                 let port = if path.client_is_source { record.dstport() } else { record.srcport() };
                 let protocol = record.protocol().map(Protocol::of);
-                is_in(client, from)
+                // what comes after its connection was closed is refused, and no harm
+                judgement.verdict != Verdict::Stray
+                    && is_in(client, from)
                     && is_in(server, to)
                     && action.is_none_or(|action| record.action() == Some(action))
                     && protocol
@@ -150,7 +152,7 @@ fn path(
 ) -> (Subject, String, String) {
     let (client, server) = (within(map, zones, from), within(map, zones, to));
     let ports = Protocol::ALL.map(|protocol| spans(map, service, protocol));
-    let mut conditions = vec!["orientation IS NOT NULL".to_owned()];
+    let mut conditions = vec!["verdict <> 'stray' AND orientation IS NOT NULL".to_owned()];
     for (column, zones) in [("client_zone", &client), ("server_zone", &server)] {
         if zones.iter().all(|is| *is) {
             continue;

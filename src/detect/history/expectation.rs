@@ -2,7 +2,7 @@
 //!
 //! Key: the expectation. Window: periods that follow each other, each as long as its `every`, counted from 1970 on, so that
 //! they begin at whole hours and days where they divide them. Counts: the records that it is about, requests and replies,
-//! of a rule those with verdict `expected`.
+//! of a rule those with verdict `expected`, of a path all but `stray` ones.
 //!
 //! - **Too few** (`min_flows`): fewer records end in the period than it asks for; of one that asks for a single one, no
 //!   record spans any minute of it (a record may be of ten minutes). It is said 15 minutes after the period at the earliest,

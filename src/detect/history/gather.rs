@@ -173,24 +173,19 @@ impl Names {
     const SLOTS: usize = 1 << 10;
 
     fn number(&mut self, text: &str, texts: &mut Texts) -> u32 {
-        // an id has 12 or 21 characters; behind them stands how many
-        let mut bytes = [0; 24];
-        let [room @ .., length] = &mut bytes;
-        match (room.get_mut(..text.len()), u8::try_from(text.len())) {
-            (Some(room), Ok(many)) => {
-                room.copy_from_slice(text.as_bytes());
-                *length = many;
-            }
-            _ => return texts.number(text),
+        // an id has 12 or 21 characters: three words that overlap, and how many there are, say all of it
+        let bytes = text.as_bytes();
+        let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let (first, last) = (bytes.first_chunk(), bytes.last_chunk());
+        let middle = bytes.get(8..).and_then(<[u8]>::first_chunk).or(first);
+        if first.is_none() || bytes.len() > 24 {
+            return texts.number(text);
         }
-        let word = |place: usize| {
-            bytes.get(place..place + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
-        };
-        let text_words = [word(0), word(8), word(16)];
+        let text_words = [word(first), word(middle), word(last) ^ (bytes.len() as u64) << 56];
         let mixed = text_words.iter().fold(0, |sum: u64, word| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let slot = (mixed >> 54) as usize;
         if self.0.is_empty() {
-            // no text is that long
+            // no text has such bytes
             self.0 = vec![Name { text: [u64::MAX; 3], number: 0 }; Self::SLOTS];
         }
         let Some(name) = self.0.get_mut(slot) else { return texts.number(text) };
@@ -199,6 +194,16 @@ impl Names {
         }
         name.number
     }
+}
+
+/// What is known of an interface already: nearly every record finds its minute marked.
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    /// The minute, since 1970.
+    minute: i64,
+    /// Place in `faces`.
+    face: u32,
+    zones: Option<[Option<ZoneId>; 2]>,
 }
 
 /// Members and their hours of one worker.
@@ -215,8 +220,10 @@ pub(in crate::detect) struct Gatherer {
     /// The clock that was seen last.
     clock: usize,
     names: Names,
-    /// By number of an interface's id: its day that was seen last.
-    current: Vec<u32>,
+    /// By number of an interface's id: when it was seen last.
+    current: Vec<Current>,
+    /// The minute and the source of the last record.
+    ticked: (i64, u32),
 }
 
 impl Gatherer {
@@ -225,15 +232,18 @@ impl Gatherer {
         let (Some(time), Some(boundary)) = (seen.time(), seen.boundary) else { return 0 };
         let (record, judgement) = (seen.record, seen.judgement);
         let interface = self.names.number(record.text(Field::InterfaceId).unwrap_or_default(), texts);
-        let mut grown = self.tick(source, time);
+        let minute = time.div_euclid(MINUTE);
+        let mut grown = 0;
+        if self.ticked != (minute, source) {
+            grown += self.tick(source, time);
+            self.ticked = (minute, source);
+        }
         if judgement.verdict == Verdict::Gap && !boundary.watches().is_empty() {
             grown += self.expect(boundary.watches().len(), record.millis(Field::Start), time);
         }
-        let face = self.face(interface, time, &mut grown);
+        grown += self.see(interface, minute);
         let (Some(path), Some((client, server))) = (judgement.path, judgement.zones) else { return grown };
-        if let Some(face) = face {
-            face.narrow(client, server);
-        }
+        self.narrow(interface, client, server);
         for (number, watch) in boundary.watches().iter().enumerate() {
             if let WatchKind::Expectation { .. } = watch.kind
                 && watch.sees(record, judgement)
@@ -347,25 +357,43 @@ impl Gatherer {
         grown
     }
 
-    /// The interface's day, in which it is seen now.
-    fn face(&mut self, name: u32, time: i64, grown: &mut usize) -> Option<&mut Face> {
+    /// The interface is seen in this minute, since 1970.
+    fn see(&mut self, name: u32, minute: i64) -> usize {
         let place = name as usize;
         if self.current.len() <= place {
-            self.current.resize(place + 1, u32::MAX);
+            self.current.resize(place + 1, Current { minute: i64::MIN, face: u32::MAX, zones: None });
         }
-        let current = self.current.get_mut(place)?;
-        let in_day = |face: &Face| (0..DAY).contains(&(time - face.day));
-        if !self.faces.get(*current as usize).is_some_and(in_day) {
-            let (day, next) = (time - time.rem_euclid(DAY), self.faces.len() as u32);
-            *current = *self.days.entry((name, day)).or_insert(next);
-            if *current == next {
-                *grown += INTERFACE_BYTES;
-                self.faces.push(Face { day, name, minutes: [0; 24], zones: None });
-            }
+        let Some(current) = self.current.get_mut(place).filter(|current| current.minute != minute) else { return 0 };
+        let moment = minute * MINUTE;
+        let (day, next) = (moment - moment.rem_euclid(DAY), self.faces.len() as u32);
+        let mut grown = 0;
+        let face = *self.days.entry((name, day)).or_insert(next);
+        if face == next {
+            grown = INTERFACE_BYTES;
+            self.faces.push(Face { day, name, minutes: [0; 24], zones: None });
         }
-        let face = self.faces.get_mut(*current as usize)?;
-        mark(&mut face.minutes, time - face.day);
-        Some(face)
+        if let Some(seen) = self.faces.get_mut(face as usize) {
+            mark(&mut seen.minutes, moment - day);
+            *current = Current { minute, face, zones: seen.zones };
+        }
+        grown
+    }
+
+    /// Leaves those of the interface's zones that stand in this record too.
+    fn narrow(&mut self, name: u32, client: ZoneId, server: ZoneId) {
+        let Some(current) = self.current.get_mut(name as usize) else { return };
+        let stays = |zone: &ZoneId| *zone == client || *zone == server;
+        if current.zones.is_some_and(|zones| zones.iter().flatten().all(stays)) {
+            return;
+        }
+        let zones = match current.zones {
+            None => [Some(client), Some(server)].map(|zone| zone.filter(|zone| *zone != ZoneId::INTERNET)),
+            Some(zones) => zones.map(|zone| zone.filter(stays)),
+        };
+        current.zones = Some(zones);
+        if let Some(face) = self.faces.get_mut(current.face as usize) {
+            face.zones = current.zones;
+        }
     }
 
     fn add(&mut self, place: Place, seen: &Seen<'_, '_>, time: i64, interface: u32, texts: &mut Texts) -> usize {
@@ -515,17 +543,6 @@ impl Gatherer {
             (key, State::History(History { terms, ..History::new(protected, members) }))
         };
         groups.into_iter().map(state).collect()
-    }
-}
-
-impl Face {
-    /// Leaves the zones that stand in this record too.
-    fn narrow(&mut self, client: ZoneId, server: ZoneId) {
-        let has = |zone: Option<ZoneId>| zone.filter(|zone| *zone == client || *zone == server);
-        self.zones = Some(match self.zones {
-            None => [Some(client), Some(server)].map(|zone| zone.filter(|zone| *zone != ZoneId::INTERNET)),
-            Some([one, other]) => [has(one), has(other)],
-        });
     }
 }
 

@@ -49,10 +49,11 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
         (
             "none-refused",
             "any to db for postgresql, REJECT",
-            "orientation IS NOT NULL AND server_zone IN ('db') AND (protocol = 6 AND coalesce(server_port, 0) BETWEEN \
+            "verdict <> 'stray' AND orientation IS NOT NULL AND server_zone IN ('db') AND (protocol = 6 AND coalesce(server_port, 0) BETWEEN \
              5432 AND 5432) AND action = 'REJECT'",
             (None, Some(0), 5),
             word("server_zone") == "db"
+                && !["", "stray"].contains(&&*word("verdict"))
                 && word("orientation") != ""
                 && record.text(Field::Action) == Some("REJECT")
                 && {

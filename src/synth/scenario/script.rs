@@ -104,7 +104,7 @@ impl<'n> Script<'n> {
 
     /// How many of something that is noticed by its number, and when: in one hour, if the span has one.
     pub(super) fn burst(&self) -> (u64, u64) {
-        let many = (self.span.windows / 10).clamp(30, 150);
+        let many = (self.span.windows / 5).clamp(30, 250);
         let moment = self.moment();
         (many, if many > 30 { moment - moment % 60 } else { moment })
     }

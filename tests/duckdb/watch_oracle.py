@@ -1,0 +1,150 @@
+"""The alerts of what a map wants watched, budgets of exits and `[[expect]]`, computed a second time from judged records.
+
+A row is a dict as in `alerts_oracle`. Minutes are whole ones since 1970; a period of an expectation is a number of them.
+"""
+
+import tomllib
+from datetime import datetime, timedelta
+
+EPOCH, MINUTE, HOUR, DAY = datetime(1970, 1, 1), timedelta(minutes=1), 60, 1440
+LATENESS, LONGEST = 15, timedelta(minutes=20)
+
+
+def minute_of(time):
+    return (time - EPOCH) // MINUTE
+
+
+def time_of(row):
+    return row["end"] or row["start"]
+
+
+class Watched:
+    """Records that a rule allows, or between zones for some services."""
+
+    def __init__(self, boundary, tables, entry, action=None):
+        self.boundary, self.tables, self.entry = boundary, tables, entry
+        self.action = entry.get("action", action)
+
+    def __contains__(self, row):
+        if "rule" in self.entry:
+            return row["verdict"] == "expected" and self.entry["rule"] in (row["rule"] or "").split("+")
+        return (
+            row["orientation"] is not None
+            and row["verdict"] != "stray"
+            and self.is_in(row["client_zone"], self.entry["from"])
+            and self.is_in(row["server_zone"], self.entry["to"])
+            and (self.action is None or row["action"] == self.action)
+            and self.serves(row["protocol"], row["server_port"])
+        )
+
+    def is_in(self, zone, wanted):
+        assert "vpc" not in wanted, "not needed so far"
+        known = self.boundary.zones.get(zone)
+        return "any" in wanted or bool({zone, *(known.ancestors if known else [])} & set(wanted))
+
+    def serves(self, protocol, port):
+        wanted = self.entry.get("service", ["any"])
+        if "any" in wanted:
+            return True
+        for service in (self.tables["service"][name] for name in wanted):
+            if protocol in (1, 58) and service.get("icmp"):
+                return True
+            for ports in service.get({6: "tcp", 17: "udp"}.get(protocol), []):
+                low, _, high = str(ports).partition("-")
+                if int(low) <= (port or 0) <= int(high or low):
+                    return True
+        return False
+
+
+def alert(detector, severity, rule, window, flows, **columns):
+    start, end = (EPOCH + minute * MINUTE for minute in window)
+    named = {"rule": rule, "window_start": start, "window_end": end, "flows": flows}
+    return {"detector": detector, "severity": severity, **named, "bytes": None, **columns}
+
+
+def alerts(rows, boundary, path):
+    """The alerts as dicts: detector, severity, rule, window_start, window_end, flows, bytes."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    rows = [row for row in rows if time_of(row) is not None]
+    for invariant in boundary.invariants:
+        for way in invariant.get("exits", []):
+            if "max_bytes_per_hour" in way:
+                entry = {"from": invariant["zone"], **way}
+                watched = Watched(boundary, tables, entry, action="ACCEPT")
+                yield from budget(rows, watched, invariant["id"], way["max_bytes_per_hour"])
+    rules = {rule["id"] for rule in boundary.rules}
+    for expect in tables.get("expect", []):
+        if expect.get("rule") is None or expect["rule"] in rules:
+            yield from expectation(rows, Watched(boundary, tables, expect), expect)
+
+
+def budget(rows, watched, rule, most):
+    hours = {}
+    for row in rows:
+        if row["from_client"] and row in watched:
+            hour = minute_of(time_of(row)) // HOUR
+            key = (row["client_addr"], row["interface_id"])
+            sums, counted = hours.setdefault(hour, ({}, []))
+            sums[key] = sums.get(key, 0) + (row["bytes"] or 0)
+            counted.append(row)
+    run = []
+    for hour in [*sorted(hours), None]:
+        measure = None
+        if hour is not None:
+            by_client = {}
+            for (client, _), seen in hours[hour][0].items():
+                by_client[client] = max(by_client.get(client, 0), seen)
+            measure = sum(by_client.values())
+        if run and (hour is None or measure <= most or hour != run[-1][0] + 1 or hour % 24 == 0):
+            counted = [row for found, _ in run for row in hours[found][1]]
+            window = (run[0][0] * HOUR, (run[-1][0] + 1) * HOUR)
+            yield alert("budget", "high", rule, window, len(counted), bytes=sum(seen for _, seen in run))
+            run = []
+        if measure is not None and measure > most:
+            run.append((hour, measure))
+
+
+def expectation(rows, watched, expect):
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    every = max(-(-int(expect["every"][:-1]) * units[expect["every"][-1]] // 60), 1)
+    logged = sorted({minute_of(time_of(row)) for row in rows})
+    spanned, skipped, counted = set(), set(), {}
+    for row in rows:
+        last = time_of(row)
+        first = min(max(row["start"] or last, last - LONGEST), last)
+        minutes = range(minute_of(first), minute_of(last) + 1)
+        if row in watched:
+            spanned.update(minutes)
+            counted[minutes[-1]] = counted.get(minutes[-1], 0) + 1
+        elif row["verdict"] == "gap":
+            skipped.update(minutes)
+    least, most = expect.get("min_flows", 0), expect.get("max_flows")
+    for day in sorted({minute // DAY for minute in logged}):
+        two_days = [minute for minute in logged if (day - 1) * DAY <= minute < (day + 1) * DAY]
+        first, now = two_days[0], max(minute for minute in two_days if minute >= day * DAY)
+        few, many = [], []
+        for start in range((day - 1) * DAY // every * every, (day + 1) * DAY, every):
+            period = range(start, start + every)
+            flows = sum(counted.get(minute, 0) for minute in period)
+            told = day * DAY <= start + every + LATENESS <= now and start >= first
+            missing = flows < least if least > 1 else least == 1 and not spanned & set(period)
+            if told and missing and not skipped & set(period) and set(two_days) & set(period):
+                few.append((start, flows))
+            ends = day * DAY < start + every <= (day + 1) * DAY
+            if most is not None and flows > most and ends and start >= (day - 1) * DAY:
+                many.append((start, flows))
+        for found in (few, many):
+            for window, flows in stretches(found, every):
+                yield alert("expectation", "medium", expect["id"], window, flows)
+
+
+def stretches(found, every):
+    """(window, flows) of periods that follow each other."""
+    joined = []
+    for start, flows in found:
+        if joined and joined[-1][0][1] == start:
+            (first, _), before = joined.pop()
+            joined.append(((first, start + every), before + flows))
+        else:
+            joined.append(((start, start + every), flows))
+    return joined
