@@ -128,7 +128,7 @@ impl<'b> Tallies<'b> {
         source: &str,
         rows: impl IntoIterator<Item = (&'r FlowRecord<'a>, &'r Judgement, i64)>,
     ) {
-        let origin = history::Gatherer::source(source, &mut self.texts);
+        let origin = self.texts.number(history::shard(source));
         for (record, judgement, line) in rows {
             let seen = Seen { record, judgement, boundary: self.boundary, source, line };
             self.weight += self.scans.observe(&seen, &mut self.texts);

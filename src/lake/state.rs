@@ -376,6 +376,9 @@ impl StateReader {
     }
 }
 
+/// The next key of a reader, with its entries.
+type NextKey = Option<(Key, Vec<StateEntry>)>;
+
 /// What is known of a group in a day, and in the days before.
 pub struct Beside {
     /// Its key in that day.
@@ -390,7 +393,7 @@ pub struct Beside {
 pub struct HistoryReader {
     day: Window,
     /// By how many days before, each with its next key.
-    days: Vec<(StateReader, Option<(Key, Vec<StateEntry>)>)>,
+    days: Vec<(StateReader, NextKey)>,
     /// When there are records at all: it is known before the first group.
     pub clock: Clock,
     /// Shards that have ended.

@@ -81,7 +81,7 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Expectation>) -> Vec<F
     let Some(first) = seen.any.first().copied() else { return Vec::new() };
     let length = i64::from(terms.minutes).max(1);
     // of these two days, in minutes since 1970
-    let origin = (group.day() / super::gather::MINUTE) - DAY;
+    let origin = (group.day() / super::presence::MINUTE) - DAY;
     let begin = (origin.div_euclid(length) * length) - origin;
     let periods = (0..).map(|number| (begin + number * length, begin + (number + 1) * length));
     let periods = periods.take_while(|(start, _)| *start < 2 * DAY);

@@ -1,11 +1,10 @@
 //! What one worker gathers of members and their hours, in a compact form: see `detect::gather`.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::FxHashMap;
 
-use super::state::{Each, History, Hour, Member, Minutes, Sum, Terms, Who};
-use super::{BUDGETS, CLOCK, DESTINATIONS, EXITS, EXPECTATIONS, INTERFACES, PORTS, REFUSED, SERVICES, group_key};
+use super::presence::{Presence, seen_in};
+use super::state::{History, Hour, Member, Sum, Terms, Who};
+use super::{BUDGETS, DESTINATIONS, EXITS, EXPECTATIONS, PORTS, REFUSED, SERVICES, group_key};
 use crate::boundary::{Boundary, Confidence, Verdict, Watch, WatchKind, ZoneId};
 use crate::detect::gather::{Address, Texts};
 use crate::detect::scan::{CompactRow, Logged};
@@ -15,20 +14,12 @@ use crate::detect::tally::Key;
 use crate::detect::window::{DAY, HOUR};
 use crate::record::{Action, Field};
 
-/// A minute, in milliseconds.
-pub(super) const MINUTE: i64 = 60_000;
 /// A short conversation has no more packets in a record of its client.
 const SHORT_PACKETS: u64 = 15;
 /// Nor more bytes.
 const SHORT_BYTES: u64 = 20_000;
 
-/// Bytes of an interface's day once it is taken, about.
-const INTERFACE_BYTES: usize = 640;
-/// Bytes of what is expected in a day, likewise: rows of every minute.
-const EXPECTED_BYTES: usize = 48 * 1024;
-/// The longest aggregation interval.
-const LONGEST: i64 = 600_000;
-/// Bytes of a member's hour, likewise.
+/// Bytes of a member's hour once it is taken, about.
 const HOUR_BYTES: usize = 640;
 
 /// What a member belongs to.
@@ -117,95 +108,6 @@ struct Rest {
     protocol: Option<u8>,
 }
 
-/// An interface in a day.
-#[derive(Debug)]
-struct Face {
-    /// Start of the day, milliseconds since 1970.
-    day: i64,
-    /// Number of its id.
-    name: u32,
-    /// Of each hour, the minutes as bits.
-    minutes: [u64; 24],
-    /// The zones that stand in each of its records; before the first none is left out.
-    zones: Option<[Option<ZoneId>; 2]>,
-}
-
-/// When a source has records, in a day.
-#[derive(Debug)]
-struct CompactClock {
-    /// Start of the day, milliseconds since 1970.
-    day: i64,
-    /// Number of the source.
-    source: u32,
-    /// Of each hour, the minutes as bits.
-    minutes: [u64; 24],
-}
-
-/// What is expected, in a day.
-#[derive(Debug)]
-struct Expected {
-    /// Number of the watch; beyond all of them: what AWS skipped.
-    watch: usize,
-    /// Start of the day, milliseconds since 1970.
-    day: i64,
-    /// Of each hour, the minutes with a record that spans them, as bits.
-    minutes: [u64; 24],
-    /// Rows that end in a minute.
-    each: BTreeMap<u16, u64>,
-}
-
-/// The shard of a record of a stream; nothing of others.
-pub(super) fn shard(source: &str) -> &str {
-    source.strip_prefix("kinesis://").and_then(|path| path.split('/').nth(1)).unwrap_or_default()
-}
-
-/// Ids of interfaces that were seen lately, with their numbers: each record has one, and its text is long to hash.
-#[derive(Debug, Default)]
-struct Names(Vec<Name>);
-
-#[derive(Debug, Clone, Copy)]
-struct Name {
-    text: [u64; 3],
-    number: u32,
-}
-
-impl Names {
-    const SLOTS: usize = 1 << 10;
-
-    fn number(&mut self, text: &str, texts: &mut Texts) -> u32 {
-        // an id has 12 or 21 characters: three words that overlap, and how many there are, say all of it
-        let bytes = text.as_bytes();
-        let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let (first, last) = (bytes.first_chunk(), bytes.last_chunk());
-        let middle = bytes.get(8..).and_then(<[u8]>::first_chunk).or(first);
-        if first.is_none() || bytes.len() > 24 {
-            return texts.number(text);
-        }
-        let text_words = [word(first), word(middle), word(last) ^ (bytes.len() as u64) << 56];
-        let mixed = text_words.iter().fold(0, |sum: u64, word| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let slot = (mixed >> 54) as usize;
-        if self.0.is_empty() {
-            // no text has such bytes
-            self.0 = vec![Name { text: [u64::MAX; 3], number: 0 }; Self::SLOTS];
-        }
-        let Some(name) = self.0.get_mut(slot) else { return texts.number(text) };
-        if name.text != text_words {
-            *name = Name { text: text_words, number: texts.number(text) };
-        }
-        name.number
-    }
-}
-
-/// What is known of an interface already: nearly every record finds its minute marked.
-#[derive(Debug, Clone, Copy)]
-struct Current {
-    /// The minute, since 1970.
-    minute: i64,
-    /// Place in `faces`.
-    face: u32,
-    zones: Option<[Option<ZoneId>; 2]>,
-}
-
 /// Members and their hours of one worker.
 #[derive(Debug, Default)]
 pub(in crate::detect) struct Gatherer {
@@ -213,17 +115,7 @@ pub(in crate::detect) struct Gatherer {
     places: FxHashMap<[u64; 3], u32>,
     cells: Vec<Cell>,
     rest: Vec<Rest>,
-    days: FxHashMap<(u32, i64), u32>,
-    faces: Vec<Face>,
-    clocks: Vec<CompactClock>,
-    expected: Vec<Expected>,
-    /// The clock that was seen last.
-    clock: usize,
-    names: Names,
-    /// By number of an interface's id: when it was seen last.
-    current: Vec<Current>,
-    /// The minute and the source of the last record.
-    ticked: (i64, u32),
+    presence: Presence,
 }
 
 impl Gatherer {
@@ -231,24 +123,19 @@ impl Gatherer {
     pub(in crate::detect) fn observe(&mut self, seen: &Seen<'_, '_>, source: u32, texts: &mut Texts) -> usize {
         let (Some(time), Some(boundary)) = (seen.time(), seen.boundary) else { return 0 };
         let (record, judgement) = (seen.record, seen.judgement);
-        let interface = self.names.number(record.text(Field::InterfaceId).unwrap_or_default(), texts);
-        let minute = time.div_euclid(MINUTE);
-        let mut grown = 0;
-        if self.ticked != (minute, source) {
-            grown += self.tick(source, time);
-            self.ticked = (minute, source);
-        }
+        let interface = self.presence.interface(record.text(Field::InterfaceId).unwrap_or_default(), texts);
+        let mut grown = self.presence.see(source, interface, time);
+        let start = record.millis(Field::Start);
         if judgement.verdict == Verdict::Gap && !boundary.watches().is_empty() {
-            grown += self.expect(boundary.watches().len(), record.millis(Field::Start), time);
+            grown += self.presence.expect(boundary.watches().len(), start, time);
         }
-        grown += self.see(interface, minute);
         let (Some(path), Some((client, server))) = (judgement.path, judgement.zones) else { return grown };
-        self.narrow(interface, client, server);
+        self.presence.narrow(interface, client, server);
         for (number, watch) in boundary.watches().iter().enumerate() {
             if let WatchKind::Expectation { .. } = watch.kind
                 && watch.sees(record, judgement)
             {
-                grown += self.expect(number, record.millis(Field::Start), time);
+                grown += self.presence.expect(number, start, time);
             }
         }
         let ends = seen.ends();
@@ -311,91 +198,6 @@ impl Gatherer {
         grown
     }
 
-    /// The number of the source of these records.
-    pub(in crate::detect) fn source(source: &str, texts: &mut Texts) -> u32 {
-        texts.number(shard(source))
-    }
-
-    /// There is a record of this time.
-    fn tick(&mut self, source: u32, time: i64) -> usize {
-        let is = |clock: &CompactClock| clock.source == source && (0..DAY).contains(&(time - clock.day));
-        let mut grown = 0;
-        if !self.clocks.get(self.clock).is_some_and(is) {
-            self.clock = self.clocks.iter().position(is).unwrap_or(self.clocks.len());
-            if self.clock == self.clocks.len() {
-                grown = INTERFACE_BYTES;
-                self.clocks.push(CompactClock { day: time - time.rem_euclid(DAY), source, minutes: [0; 24] });
-            }
-        }
-        if let Some(clock) = self.clocks.get_mut(self.clock) {
-            mark(&mut clock.minutes, time - clock.day);
-        }
-        grown
-    }
-
-    /// There is a record of something that is expected.
-    fn expect(&mut self, watch: usize, start: Option<i64>, time: i64) -> usize {
-        let mut grown = 0;
-        // no record is of more time than that
-        let first = start.map_or(time, |start| start.clamp(time.saturating_sub(2 * LONGEST), time));
-        for minute in first.div_euclid(MINUTE)..=time.div_euclid(MINUTE) {
-            let moment = minute * MINUTE;
-            let is = |expected: &&mut Expected| expected.watch == watch && (0..DAY).contains(&(moment - expected.day));
-            if self.expected.iter_mut().find(is).is_none() {
-                grown += EXPECTED_BYTES;
-                let day = moment - moment.rem_euclid(DAY);
-                self.expected.push(Expected { watch, day, minutes: [0; 24], each: BTreeMap::new() });
-            }
-            if let Some(expected) = self.expected.iter_mut().find(is) {
-                mark(&mut expected.minutes, moment - expected.day);
-                if moment + MINUTE > time {
-                    // fewer than 1440
-                    *expected.each.entry(((moment - expected.day) / MINUTE) as u16).or_default() += 1;
-                }
-            }
-        }
-        grown
-    }
-
-    /// The interface is seen in this minute, since 1970.
-    fn see(&mut self, name: u32, minute: i64) -> usize {
-        let place = name as usize;
-        if self.current.len() <= place {
-            self.current.resize(place + 1, Current { minute: i64::MIN, face: u32::MAX, zones: None });
-        }
-        let Some(current) = self.current.get_mut(place).filter(|current| current.minute != minute) else { return 0 };
-        let moment = minute * MINUTE;
-        let (day, next) = (moment - moment.rem_euclid(DAY), self.faces.len() as u32);
-        let mut grown = 0;
-        let face = *self.days.entry((name, day)).or_insert(next);
-        if face == next {
-            grown = INTERFACE_BYTES;
-            self.faces.push(Face { day, name, minutes: [0; 24], zones: None });
-        }
-        if let Some(seen) = self.faces.get_mut(face as usize) {
-            mark(&mut seen.minutes, moment - day);
-            *current = Current { minute, face, zones: seen.zones };
-        }
-        grown
-    }
-
-    /// Leaves those of the interface's zones that stand in this record too.
-    fn narrow(&mut self, name: u32, client: ZoneId, server: ZoneId) {
-        let Some(current) = self.current.get_mut(name as usize) else { return };
-        let stays = |zone: &ZoneId| *zone == client || *zone == server;
-        if current.zones.is_some_and(|zones| zones.iter().flatten().all(stays)) {
-            return;
-        }
-        let zones = match current.zones {
-            None => [Some(client), Some(server)].map(|zone| zone.filter(|zone| *zone != ZoneId::INTERNET)),
-            Some(zones) => zones.map(|zone| zone.filter(stays)),
-        };
-        current.zones = Some(zones);
-        if let Some(face) = self.faces.get_mut(current.face as usize) {
-            face.zones = current.zones;
-        }
-    }
-
     fn add(&mut self, place: Place, seen: &Seen<'_, '_>, time: i64, interface: u32, texts: &mut Texts) -> usize {
         let start = seen.record.millis(Field::Start);
         let bytes = number(seen, Field::Bytes);
@@ -440,52 +242,12 @@ impl Gatherer {
     /// The states of what was gathered, in no order.
     pub(in crate::detect) fn take(self, boundary: &Boundary, texts: &Texts) -> Vec<(Key, State)> {
         let mut groups: FxHashMap<Key, (bool, Vec<Member>)> = FxHashMap::default();
-        let watched = |day, watch: &Watch| {
-            let family = if let WatchKind::Budget { .. } = watch.kind { BUDGETS } else { EXPECTATIONS };
-            Key { rule: Some(watch.id.clone()), reason: Some(watch.what.clone()), ..group_key(day, family) }
-        };
-        // what is expected and does not come has a history too, wherever there are records
-        for watch in boundary.watches() {
-            let days = self.clocks.iter().map(|clock| watched(clock.day, watch));
-            groups.extend(days.map(|key| (key, (false, Vec::new()))));
-        }
-        let mut put = |key: Key, protected: bool, member: Member| {
+        let mut put = |key: Key, protected: bool, member: Option<Member>| {
             let (guarded, members) = groups.entry(key).or_default();
             *guarded |= protected;
-            members.push(member);
+            members.extend(member);
         };
-        for Face { day, name, minutes, zones } in self.faces {
-            let id = texts.get(name);
-            if id.is_empty() {
-                continue;
-            }
-            let named = |zones: [Option<ZoneId>; 2]| {
-                let mut names: Vec<String> =
-                    zones.into_iter().flatten().map(|zone| boundary.zone_name(zone).to_owned()).collect();
-                names.sort();
-                names.dedup();
-                names
-            };
-            let member = Member { zones: zones.map(named), ..seen_in(Who::Interface(id.to_owned()), minutes) };
-            put(group_key(day, INTERFACES), false, member);
-        }
-        for Expected { watch, day, minutes, each } in self.expected {
-            let each = each.into_iter().map(|(minute, flows)| Each { minute, flows }).collect();
-            match boundary.watches().get(watch) {
-                Some(watch) => {
-                    let member = Member { each, ..seen_in(Who::Unknown, minutes) };
-                    put(watched(day, watch), false, member);
-                }
-                None => {
-                    for watch in boundary.watches() {
-                        put(watched(day, watch), false, seen_in(Who::Gap, minutes));
-                    }
-                }
-            }
-        }
-        for CompactClock { day, source, minutes } in self.clocks {
-            put(group_key(day, CLOCK), false, seen_in(Who::Source(texts.get(source).to_owned()), minutes));
-        }
+        self.presence.take(boundary, texts, &mut put);
         for (cell, rest) in self.cells.into_iter().zip(self.rest) {
             let place = rest.place;
             let day = place.hour - place.hour.rem_euclid(DAY);
@@ -501,7 +263,7 @@ impl Gatherer {
                 Family::Ports => Who::Port(place.port, place.protocol),
                 _ => place.address.map_or(Who::Unknown, |address| Who::Address(logged(address, texts))),
             };
-            let member = |who, hour| Member { hours: vec![hour], ..seen_in(who, [0; 24]) };
+            let member = |who, hour| Some(Member { hours: vec![hour], ..seen_in(who, [0; 24]) });
             let service = |family| Key {
                 client_zone: name(client),
                 server_zone: name(server),
@@ -568,17 +330,14 @@ impl Cell {
     }
 }
 
-/// Marks the minute of a moment of the day.
-fn mark(minutes: &mut [u64; 24], moment: i64) {
-    // fewer than 1440
-    let minute = moment / MINUTE;
-    if let Some(hour) = minutes.get_mut((minute / 60) as usize) {
-        *hour |= 1 << (minute % 60);
-    }
-}
-
 fn number(seen: &Seen<'_, '_>, field: Field) -> u64 {
     seen.record.number(field).and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
+}
+
+/// The key of what the map wants watched.
+pub(super) fn watched(day: i64, watch: &Watch) -> Key {
+    let family = if let WatchKind::Budget { .. } = watch.kind { BUDGETS } else { EXPECTATIONS };
+    Key { rule: Some(watch.id.clone()), reason: Some(watch.what.clone()), ..group_key(day, family) }
 }
 
 fn terms(watch: &Watch) -> Terms {
@@ -594,10 +353,4 @@ fn logged(address: Address, texts: &Texts) -> Logged {
         Address::V4(address) => Logged::V4(address),
         Address::Written(number) => Logged::Written(texts.get(number).to_owned()),
     }
-}
-
-fn seen_in(who: Who, minutes: [u64; 24]) -> Member {
-    let hours = (0..).zip(minutes).filter(|(_, bits)| *bits != 0);
-    let minutes = hours.map(|(hour, bits)| Minutes { hour, bits }).collect();
-    Member { who, hours: Vec::new(), minutes, each: Vec::new(), zones: None }
 }

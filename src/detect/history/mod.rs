@@ -32,11 +32,13 @@ mod late;
 mod new_service;
 mod newcomers;
 mod past;
+mod presence;
 mod silent;
 mod state;
 
 pub(super) use gather::Gatherer;
 pub use past::{Clock, PAST};
+pub(super) use presence::shard;
 pub use state::{Each, History, Hour, Member, Minutes, Sum, Terms, Who};
 
 use super::detector::Detector;

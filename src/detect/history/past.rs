@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::gather::MINUTE;
+use super::presence::MINUTE;
 use super::state::{History, Hour, Member, Who};
 use super::{Group, Kind};
 use crate::detect::finding::Finding;

@@ -161,7 +161,7 @@ fn silences(seen: &[i64], least: i64, now: i64) -> Vec<Silence> {
 fn of_interface(group: Group<'_>, face: &Face<'_>, Silence { last, end, limit }: Silence) -> Finding {
     let (start, end) = (group.moment(last + 1), group.moment(end));
     let key = Key { server_zone: face.zone.clone(), reason: Some(face.id.to_owned()), ..group.key.clone() };
-    let minutes = (end - start) / super::gather::MINUTE;
+    let minutes = (end - start) / super::presence::MINUTE;
     let zone = face.zone.as_deref().map_or(String::new(), |zone| format!(" in {zone}"));
     Finding {
         severity: Severity::Low,
@@ -177,7 +177,7 @@ fn of_zone_finding(group: Group<'_>, zone: &str, last: i64, silences: &[(&str, i
     let end = silences.iter().map(|(.., end)| *end).min().unwrap_or(last + 1);
     let (start, end) = (group.moment(last + 1), group.moment(end));
     let key = Key { server_zone: Some(zone.to_owned()), ..group.key.clone() };
-    let minutes = (end - start) / super::gather::MINUTE;
+    let minutes = (end - start) / super::presence::MINUTE;
     let ids: Vec<&str> = silences.iter().map(|(id, ..)| *id).collect();
     let many = count(ids.len() as u64, "interface");
     Finding {

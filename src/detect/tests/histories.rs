@@ -54,7 +54,7 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
             (None, Some(0), 5),
             word("server_zone") == "db"
                 && !["", "stray"].contains(&&*word("verdict"))
-                && word("orientation") != ""
+                && !word("orientation").is_empty()
                 && record.text(Field::Action) == Some("REJECT")
                 && {
                     let reply = judgement.path.is_some_and(|path| !path.client_is_source);
