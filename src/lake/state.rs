@@ -317,7 +317,12 @@ type NamedFile = (String, Box<dyn BufRead + Send>);
 impl StateReader {
     /// Opens the files of one day. `scratch` is a folder of the lake's staging.
     pub fn open<S: Store>(store: &S, paths: Vec<String>, scratch: &str) -> Result<Self, LakeError> {
-        if paths.len() <= SIDE_BY_SIDE {
+        Self::open_few(store, paths, scratch, SIDE_BY_SIDE)
+    }
+
+    /// The same with so few files open that other readers have room, unless there are thousands.
+    fn open_few<S: Store>(store: &S, paths: Vec<String>, scratch: &str, most: usize) -> Result<Self, LakeError> {
+        if paths.len() <= most {
             let open = |path: String| Ok((path.clone(), store.open(&path).map_err(io_error("read", &path))?));
             return Self::side_by_side(paths.into_iter().map(open));
         }
@@ -413,7 +418,8 @@ impl HistoryReader {
         scratch: &str,
     ) -> Result<Self, LakeError> {
         let open = |paths| {
-            let mut reader = StateReader::open(store, paths, scratch)?;
+            // of all days together no more are open than of one
+            let mut reader = StateReader::open_few(store, paths, scratch, SIDE_BY_SIDE / (PAST + 1))?;
             let first = reader.next_key()?;
             Ok((reader, first))
         };

