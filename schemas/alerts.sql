@@ -10,7 +10,7 @@ CREATE TABLE alerts (
     title VARCHAR,  -- what happened, in one sentence
     first_seen TIMESTAMP,  -- earliest start of its rows
     last_seen TIMESTAMP,  -- latest end of its rows
-    window_start TIMESTAMP,  -- the window, by event time: an hour, or the stretch of a scan
+    window_start TIMESTAMP,  -- the window, by event time: as long as what it tells of lasts
     window_end TIMESTAMP,  -- first moment after the window
     client_zone VARCHAR,  -- zone of the client
     server_zone VARCHAR,  -- zone of the server

@@ -279,7 +279,7 @@ fn writer(path: &str) -> &str {
 /// The sum of what was gathered of a key.
 fn state_of(entries: Vec<StateEntry>) -> Option<State> {
     let gathered = entries.into_iter().filter_map(|entry| match entry {
-        StateEntry::Tally(tally) => Some(State::Tally(tally)),
+        StateEntry::Hours(hours) => Some(State::Hours(hours)),
         StateEntry::Probes(probes) => Some(State::Probes(probes)),
         // judged with the days before
         StateEntry::History(_) | StateEntry::Emitted(_) => None,

@@ -508,6 +508,11 @@ pub struct Expect {
     pub place: Place,
 }
 
+impl Expect {
+    /// The longest period, in seconds: a day is judged beside the seven before.
+    pub const LONGEST: u32 = 7 * 86_400;
+}
+
 /// `[eni.ID]`: one interface of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Eni {

@@ -81,6 +81,10 @@ fn write_text(
         writeln!(out, "{} {}: {}", style.paint("31", "Not read "), skipped.uri, skipped.why)?;
     }
     write_alerts(out, &summary.alerts, style)?;
+    if summary.alerts.cut > 0 {
+        let groups = plural(summary.alerts.cut, "group");
+        writeln!(out, "Cut       {groups} with more members than are kept: who was left out has no alert")?;
+    }
     write_allowed(out, &summary.alerts.allow)?;
     write_deliveries(out, summary, style)?;
     writeln!(out)?;
@@ -186,10 +190,10 @@ fn write_alerts(out: &mut String, alerts: &Alerts, style: &Style) -> std::fmt::R
     let total = style.bold(&grouped(alerts.count().into()));
     writeln!(out, "Alerts    {total} new or changed: {}{withdrawn}", counts.join(", "))?;
     let folded = folded(&alerts.worst);
-    for (alert, hours) in folded.iter().take(TOP) {
+    for (alert, times) in folded.iter().take(TOP) {
         let hour = alert.window_start.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let hour = hour.map_or("no time".to_owned(), |hour| hour.strftime("%Y-%m-%d %H:%M").to_string());
-        let again = if *hours > 1 { format!(" ({hours} hours)") } else { String::new() };
+        let again = if *times > 1 { format!(" ({times} times)") } else { String::new() };
         writeln!(out, "  {} {:<8} {hour}  {}{again}", style.severity(alert.severity), alert.detector, alert.title)?;
     }
     match folded.len().saturating_sub(TOP) {
@@ -232,12 +236,12 @@ pub(super) fn allowed_json(allow: &[AllowUse]) -> Vec<serde_json::Value> {
     allow.iter().map(one).collect()
 }
 
-/// The alerts, the worst and newest first; the same one in several hours is one line, with their number.
+/// The alerts, the worst and newest first; the same one in several windows is one line, with their number.
 fn folded(alerts: &[AlertLine]) -> Vec<(&AlertLine, usize)> {
     let mut by_title: BTreeMap<(&str, &str), (&AlertLine, usize)> = BTreeMap::new();
     for alert in alerts {
-        let (last, hours) = by_title.entry((&*alert.detector, &*alert.title)).or_insert((alert, 0));
-        *hours += 1;
+        let (last, times) = by_title.entry((&*alert.detector, &*alert.title)).or_insert((alert, 0));
+        *times += 1;
         if alert.window_start > last.window_start {
             *last = alert;
         }
@@ -273,6 +277,7 @@ pub(super) fn render_json(summary: &Summary, lake: &str) -> String {
         "alerts": summary.alerts.count(),
         "alerts_by_severity": by_severity,
         "alerts_withdrawn": summary.alerts.withdrawn,
+        "cut_groups": summary.alerts.cut,
         "worst_alerts": worst,
         "deliveries": summary.deliveries,
         "allow": allowed_json(&summary.alerts.allow),

@@ -1,12 +1,12 @@
 //! `attempt`: a packet left legally for where it may not arrive, and what became of it.
 //!
-//! Key: client, server, port, protocol. Window: an hour. Counts: every record with verdict `attempt`. What became of it
-//! other records of the same key and hour tell, which it does not count: *let in*, where the server's interface
+//! Key: client, server, port, protocol. Window: hours (`detect::hours`). Counts: every record with verdict `attempt`. What became of it
+//! other records of the same key and hours tell, which it does not count: *let in*, where the server's interface
 //! accepted it or a reply of it was accepted (verdict `breach`); *refused*, where the server's interface rejected it
 //! (`blocked`). Only clients outside the internet are looked at: of the others no interface records that they send.
 //!
 //! Severity: `low` if it was refused and nothing else is known, else the verdict's own. What was let in has a `breach` of
-//! the same path and hour, as severe as it is: nobody is called twice for it.
+//! the same path, as severe as it is: nobody is called twice for it.
 
 use super::detector::{Counter, Detector, client, server};
 use super::seen::Seen;

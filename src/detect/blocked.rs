@@ -1,6 +1,6 @@
 //! `blocked`: attempts on a protected service, all of them refused.
 //!
-//! Key: rule or reason, server, port, protocol; whoever tries shares one alert. Window: an hour. Counts: every record
+//! Key: rule or reason, server, port, protocol; whoever tries shares one alert. Window: hours (`detect::hours`). Counts: every record
 //! with verdict `blocked` whose server stands in a protected zone (tag `data`, or named by a no-inbound, only-from or
 //! isolated invariant).
 

@@ -4,7 +4,7 @@ use super::seen::Seen;
 use super::tally::{Key, Outcome, Tally};
 use crate::boundary::{Severity, Verdict};
 
-/// One question to the judged records. Stateless: its state is what the engine keeps per key and window.
+/// One question to the judged records. Stateless: its state is what the engine keeps per key and day.
 pub trait Detector: Sync {
     /// The name in the column `detector`; part of every alert's id.
     fn name(&self) -> &'static str;
@@ -15,7 +15,19 @@ pub trait Detector: Sync {
     }
 }
 
-/// A detector that counts records of one verdict: a tally for each key and hour, and an alert for each tally.
+/// A detector that is told apart from others by its name alone.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+}
+
+impl Detector for Kind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// A detector that counts records of one verdict: a tally for each key and hour, and an alert for hours that belong
+/// together (`detect::hours`).
 pub trait Counter: Detector {
     /// The one verdict whose records it counts.
     fn verdict(&self) -> Verdict;

@@ -118,8 +118,9 @@ impl Finding {
         }
     }
 
-    /// The finding of a tally. An empty tally makes the finding that withdraws an earlier one.
-    pub fn of_tally(detector: &dyn Counter, key: &Key, tally: &Tally) -> Self {
+    /// The finding of a tally, of an alert with this key that lasts until `end`. An empty tally makes the finding that
+    /// withdraws an earlier one.
+    pub fn of_tally(detector: &dyn Counter, key: &Key, end: Option<i64>, tally: &Tally) -> Self {
         let counted = key.server_addr.as_ref().map(|_| tally.counted_once());
         let reasons: Vec<&str> = tally.reasons.iter().map(String::as_str).collect();
         let title = detector.title(key, tally);
@@ -138,7 +139,7 @@ impl Finding {
             distinct_ports: key.server_port.map(|_| 1),
             distinct_servers: key.server_addr.as_ref().map(|_| 1),
             evidence: tally.evidence.iter().cloned().collect(),
-            ..Self::empty(detector, key, key.window.end(), query(detector, key))
+            ..Self::empty(detector, key, end, query(detector, key, end))
         }
     }
 
@@ -256,8 +257,8 @@ impl Query {
     }
 }
 
-/// The rows of a tally's key.
-fn query(detector: &dyn Counter, key: &Key) -> String {
+/// The rows of an alert's key.
+fn query(detector: &dyn Counter, key: &Key, end: Option<i64>) -> String {
     let mut query = Query::new(&[detector.verdict()]);
     query.text("rule", key.rule.as_deref());
     query.text("reason", key.reason.as_deref());
@@ -280,7 +281,7 @@ fn query(detector: &dyn Counter, key: &Key) -> String {
         }
     }
     detector.conditions().iter().for_each(|condition| query.and(condition));
-    query.within(key.window.0, key.window.end());
+    query.within(key.window.0, end);
     query.finish()
 }
 
@@ -293,19 +294,8 @@ mod tests {
     #[test]
     fn the_form_behind_the_digest_stays() {
         let log_gap = counter("log-gap").unwrap();
-        let key = Key {
-            window: Window(Some(3_600_000)),
-            detector: "log-gap".to_owned(),
-            rule: None,
-            reason: Some("skipped".to_owned()),
-            client_zone: None,
-            server_zone: None,
-            client_addr: None,
-            server_addr: None,
-            server_port: None,
-            protocol: None,
-        };
-        let finding = Finding::of_tally(log_gap, &key, &Tally::new(Verdict::Gap));
+        let key = Key { reason: Some("skipped".to_owned()), ..Key::bare(Window(Some(3_600_000)), "log-gap") };
+        let finding = Finding::of_tally(log_gap, &key, Some(7_200_000), &Tally::new(Verdict::Gap));
         assert_eq!(
             serde_json::to_string(&Finding { query: "Q".to_owned(), ..finding }).unwrap(),
             r#"{"alert_id":"06d1f41fb9bf1a656179af6a330fadda","detector":"log-gap","severity":"info","title":"no longer found: flow logs have gaps: AWS skipped data 0 times","first_seen":null,"last_seen":null,"window_start":3600000,"window_end":7200000,"client_zone":null,"server_zone":null,"client_addr":null,"server_addr":null,"server_port":null,"protocol":null,"verdict":"gap","rule":null,"reason":"skipped","flows":0,"conversations":null,"packets":null,"bytes":null,"distinct_ports":null,"distinct_servers":null,"evidence":[],"query":"Q"}"#

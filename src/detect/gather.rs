@@ -17,11 +17,12 @@ use rustc_hash::FxHashMap;
 use super::COUNTERS;
 use super::detector::Counter;
 use super::history;
-use super::scan::Gatherer;
+use super::hours::Hours;
+use super::scan::{Gatherer, Logged};
 use super::seen::{End, Ends, Seen};
 use super::state::State;
 use super::tally::{Evidence, Key, Leg, Legs, Tally, Traffic};
-use super::window::Window;
+use super::window::{Window, hour_of_day};
 use crate::boundary::{Boundary, Confidence, Credit, Judgement, Reason, Severity, ZoneId};
 use crate::record::{Field, FlowRecord};
 
@@ -52,7 +53,8 @@ pub struct Tallies<'b> {
 /// What makes two records part of the same alert: see [`Key`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct CompactKey {
-    window: Window,
+    day: Window,
+    hour: u8,
     cause: Cause,
     client: Option<Address>,
     server: Option<Address>,
@@ -97,6 +99,7 @@ struct CompactLeg {
 #[derive(Debug)]
 struct Gathered {
     key: Key,
+    hour: u8,
     tally: Tally,
     severity: Severity,
     confidence: Option<Confidence>,
@@ -120,6 +123,11 @@ impl<'b> Tallies<'b> {
             history: history::Gatherer::default(),
             weight: 0,
         }
+    }
+
+    /// Keeps what `beacon` asks for, or does not: nobody else does.
+    pub fn with_beacons(self, beacons: bool) -> Self {
+        Self { history: history::Gatherer::new(beacons), ..self }
     }
 
     /// Looks at records of one object, each with its judgement by the map and its line.
@@ -191,7 +199,8 @@ impl<'b> Tallies<'b> {
         let by_client = placed && detector.by_client();
         let zones = seen.judgement.zones.filter(|_| placed && seen.boundary.is_some());
         let key = CompactKey {
-            window: Window::of(seen.time()),
+            day: Window::day(seen.time()),
+            hour: hour_of_day(seen.time()),
             cause: match seen.rule() {
                 _ if !detector.by_cause() => Cause::Any,
                 Some(_) => Cause::Rule(seen.judgement.credit),
@@ -211,6 +220,7 @@ impl<'b> Tallies<'b> {
             self.weight += KEY_BYTES;
             self.gathered.push(Gathered {
                 key: Key::of(seen, detector),
+                hour: key.hour,
                 tally: Tally::new(detector.verdict()),
                 severity: Severity::Info,
                 confidence: None,
@@ -228,7 +238,7 @@ impl<'b> Tallies<'b> {
 
     /// What was gathered, in the order of the keys; starts anew.
     pub fn take(&mut self) -> Vec<(Key, State)> {
-        let (scans, history) = (self.scans.hand_on(), std::mem::take(&mut self.history));
+        let (scans, history) = (self.scans.hand_on(), self.history.hand_on());
         let (boundary, texts) = (self.boundary, std::mem::take(&mut self.texts));
         let mut gathered = std::mem::take(&mut self.gathered);
         let mut legs: Vec<(CompactLeg, Traffic)> = std::mem::take(&mut self.legs).into_iter().collect();
@@ -250,9 +260,9 @@ impl<'b> Tallies<'b> {
                 .collect();
             gathered.tally.legs = Legs::of(each);
         }
-        let tallies = gathered.into_iter().map(|Gathered { key, mut tally, severity, confidence, .. }| {
+        let tallies = gathered.into_iter().map(|Gathered { key, hour, mut tally, severity, confidence, .. }| {
             tally.raise(severity, confidence);
-            (key, State::Tally(tally))
+            (key, State::Hours(Hours::of(hour, tally)))
         });
         let mut states: Vec<(Key, State)> = tallies.collect();
         if let Some(boundary) = boundary {
@@ -266,10 +276,7 @@ impl<'b> Tallies<'b> {
 impl CompactLeg {
     fn expand(&self, key: &Key, texts: &Texts) -> Leg {
         Leg {
-            client: self.client.map(|address| match address {
-                Address::V4(address) => address.to_string(),
-                Address::Written(number) => texts.get(number).to_owned(),
-            }),
+            client: self.client.map(|address| texts.written(address)),
             client_port: self.client_port,
             server: key.server_addr.clone(),
             server_port: key.server_port,
@@ -332,6 +339,22 @@ impl Texts {
         self.texts.push(text.clone());
         self.numbers.insert(text, number);
         number
+    }
+
+    /// An address as it was written.
+    pub(super) fn written(&self, address: Address) -> String {
+        match address {
+            Address::V4(address) => address.to_string(),
+            Address::Written(number) => self.get(number).to_owned(),
+        }
+    }
+
+    /// The same, short where it can be.
+    pub(super) fn logged(&self, address: Address) -> Logged {
+        match address {
+            Address::V4(address) => Logged::V4(address),
+            Address::Written(number) => Logged::Written(self.get(number).to_owned()),
+        }
     }
 
     /// The text of a number.

@@ -1,6 +1,6 @@
 //! `log-gap`: AWS skipped records (SKIPDATA), each of which may stand for many flows.
 //!
-//! Key: the reason. Window: an hour. Counts: every record with verdict `gap`. Works without a map.
+//! Key: the reason. Window: hours (`detect::hours`). Counts: every record with verdict `gap`. Works without a map.
 
 use super::detector::{Counter, Detector, count};
 use super::seen::Seen;

@@ -1,8 +1,8 @@
 //! Detection: what shows over many records, on event time.
 //!
 //! A detector says which records count and what makes two of them part of one alert (the key). The engine
-//! keeps a [`State`] per key and window; states merge, so any cut of the input into batches, workers and units gives
-//! the same alerts. One alert per key and window, never one per record.
+//! keeps a [`State`] per key and day; states merge, so any cut of the input into batches, workers and units gives
+//! the same alerts. One alert per key while it lasts, never one per record.
 
 mod alert;
 mod allow;
@@ -13,6 +13,7 @@ mod detector;
 mod finding;
 mod gather;
 mod history;
+mod hours;
 mod log_gap;
 mod outage;
 mod scan;
@@ -32,12 +33,13 @@ pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
 pub use history::{
-    Clock, Each, History, Hour, Member, Minutes, PAST, Sum, Terms, Who, history_findings, is_clock, is_history,
+    Call, Clock, Each, History, Hour, Member, Minutes, PAST, Sum, Terms, Who, history_findings, is_clock, is_history,
 };
+pub use hours::Hours;
 pub use scan::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 pub use seen::Seen;
 pub use settings::{
-    BlockedSpike, BruteForce, Budget, Counting, Exfiltration, Expectation, Horizontal, Knob, Late, NewService,
+    Beacon, BlockedSpike, BruteForce, Budget, Counting, Exfiltration, Expectation, Horizontal, Knob, Late, NewService,
     Newcomers, Settings, Silent, Slow, Thresholds, Tunable, Tuned, Vertical,
 };
 pub use sketch::Sketch;

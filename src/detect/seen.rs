@@ -42,13 +42,34 @@ impl<'a> Seen<'_, 'a> {
 
     /// Client and server; source and destination where the map does not orient the record.
     pub(super) fn ends(&self) -> Ends<'a> {
-        let record = self.record;
-        let end = |field, port| End { written: record.text(field), address: record.address(field), port };
-        let source = end(record.source_field(), record.srcport());
-        let destination = end(record.destination_field(), record.dstport());
-        let to_client = self.judgement.path.is_some_and(|path| !path.client_is_source);
-        let (client, server) = if to_client { (destination, source) } else { (source, destination) };
-        Ends { client, server, to_client }
+        Ends { client: self.client(), server: self.server(), to_client: self.goes_to_client() }
+    }
+
+    /// The client alone.
+    pub(super) fn client(&self) -> End<'a> {
+        if self.goes_to_client() { self.receiver() } else { self.sender() }
+    }
+
+    /// The server alone.
+    pub(super) fn server(&self) -> End<'a> {
+        if self.goes_to_client() { self.sender() } else { self.receiver() }
+    }
+
+    /// The packet's own source.
+    pub(super) fn sender(&self) -> End<'a> {
+        self.end(self.record.source_field(), self.record.srcport())
+    }
+
+    fn receiver(&self) -> End<'a> {
+        self.end(self.record.destination_field(), self.record.dstport())
+    }
+
+    fn goes_to_client(&self) -> bool {
+        self.judgement.path.is_some_and(|path| !path.client_is_source)
+    }
+
+    fn end(&self, field: Field, port: Option<u16>) -> End<'a> {
+        End { written: self.record.text(field), address: self.record.address(field), port }
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::allow::Allowed;
 use super::finding::Finding;
-use super::tally::{Key, Tally};
+use super::tally::Key;
 use super::{COUNTERS, detector_names};
 
 /// A threshold, as a config file knows it.
@@ -31,6 +31,8 @@ pub struct Knob {
 pub trait Thresholds: Default + Clone {
     /// Whose zone it is that has settings of its own: the server's or the source's. Empty: there is none.
     const WHOSE: &'static str;
+    /// Whether it makes alerts where nobody says.
+    const ENABLED: bool;
     /// Each of them.
     const KNOBS: &'static [Knob];
 
@@ -42,7 +44,10 @@ pub trait Thresholds: Default + Clone {
 }
 
 macro_rules! thresholds {
-    ($(#[$about:meta])* $type:ident by zone of $whose:literal {
+    ($(#[$about:meta])* $type:ident by zone of $whose:literal { $($knobs:tt)* }) => {
+        thresholds! { $(#[$about])* $type by zone of $whose, enabled: true, { $($knobs)* } }
+    };
+    ($(#[$about:meta])* $type:ident by zone of $whose:literal, enabled: $enabled:literal, {
         $($key:literal $field:ident = $default:literal, $least:literal..=$most:literal: $doc:literal;)*
     }) => {
         $(#[$about])*
@@ -55,12 +60,13 @@ macro_rules! thresholds {
 
         impl Default for $type {
             fn default() -> Self {
-                Self { enabled: true, $($field: $default,)* }
+                Self { enabled: $enabled, $($field: $default,)* }
             }
         }
 
         impl Thresholds for $type {
             const WHOSE: &'static str = $whose;
+            const ENABLED: bool = $enabled;
             const KNOBS: &'static [Knob] =
                 &[$(Knob { name: $key, doc: $doc, default: $default, least: $least, most: $most },)*];
 
@@ -208,6 +214,20 @@ thresholds! {
     }
 }
 
+thresholds! {
+    /// Of `beacon`.
+    Beacon by zone of "source", enabled: false, {
+        "conversations" conversations = 24, 3..=1440:
+            "Calls in a UTC day. Our own number; RITA begins with 4.";
+        "hours" hours = 4, 0..=24:
+            "Hours from the first to the last of them. Our own number.";
+        "kilobytes" kilobytes = 20, 0..=1_000_000_000:
+            "Kilobytes of a call at most, at the mean. Our own number.";
+        "score" score = 90, 0..=100:
+            "How regular they are, of 100. RITA calls 90 high.";
+    }
+}
+
 /// What is set of a detector, everywhere and for single zones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tuned<T> {
@@ -229,6 +249,9 @@ pub trait Tunable {
     /// Whose zone it is that has settings of its own.
     fn whose(&self) -> &'static str;
 
+    /// Whether it makes alerts where nobody says.
+    fn enabled(&self) -> bool;
+
     /// Its thresholds.
     fn knobs(&self) -> &'static [Knob];
 
@@ -245,6 +268,10 @@ pub trait Tunable {
 impl<T: Thresholds> Tunable for Tuned<T> {
     fn whose(&self) -> &'static str {
         T::WHOSE
+    }
+
+    fn enabled(&self) -> bool {
+        T::ENABLED
     }
 
     fn knobs(&self) -> &'static [Knob] {
@@ -304,6 +331,8 @@ pub struct Settings {
     pub silent: Tuned<Silent>,
     /// Of `late`.
     pub late: Tuned<Late>,
+    /// Of `beacon`. The zone is the source's.
+    pub beacon: Tuned<Beacon>,
     /// What is allowed, whoever finds it.
     pub allow: Vec<Allowed>,
 }
@@ -325,16 +354,23 @@ impl Default for Settings {
             expectation: Tuned::default(),
             silent: Tuned::default(),
             late: Tuned::default(),
+            beacon: Tuned::default(),
             allow: Vec::new(),
         }
     }
 }
 
 impl Settings {
-    /// Whether a tally is enough for an alert of the detector.
-    pub(super) fn counts(&self, detector: &str, key: &Key, tally: &Tally) -> bool {
+    /// Records in an hour that are enough for an alert of this detector that counts; `None`: it makes none.
+    pub(super) fn least_flows(&self, detector: &str, key: &Key) -> Option<u64> {
         let thresholds = self.counting.get(detector).map(|tuned| tuned.of(key.server_zone.as_deref()));
-        thresholds.is_none_or(|thresholds| thresholds.enabled && tally.flows >= thresholds.flows)
+        let thresholds = thresholds.cloned().unwrap_or_default();
+        thresholds.enabled.then_some(thresholds.flows)
+    }
+
+    /// Whether anything is to be kept for `beacon`.
+    pub fn keeps_beacons(&self) -> bool {
+        self.beacon.everywhere.enabled || self.beacon.zones.values().any(|zone| zone.enabled)
     }
 
     /// The first entry of the allow-list that allows a finding.
@@ -368,6 +404,7 @@ impl Settings {
             "expectation" => Some(&mut self.expectation),
             "silent" => Some(&mut self.silent),
             "late" => Some(&mut self.late),
+            "beacon" => Some(&mut self.beacon),
             name => self.counting.get_mut(name).map(|tuned| tuned as &mut dyn Tunable),
         }
     }

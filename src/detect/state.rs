@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::history::{self, History};
+use super::hours::Hours;
 use super::scan::{self, Probes};
 use super::settings::Settings;
 use super::tally::{Key, Tally};
@@ -13,7 +14,7 @@ use super::{counter, window::Window};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum State {
     /// Of detectors that count records of a verdict.
-    Tally(Tally),
+    Hours(Hours),
     /// Of those that look for scans.
     Probes(Probes),
     /// Of those that compare with the days before.
@@ -61,7 +62,7 @@ impl State {
         for part in parts {
             several = true;
             match (&mut whole, part) {
-                (Self::Tally(have), Self::Tally(more)) => have.merge(more),
+                (Self::Hours(have), Self::Hours(more)) => have.merge(more),
                 (Self::Probes(have), Self::Probes(more)) => have.merge(more),
                 (Self::History(have), Self::History(more)) => have.merge(more),
                 // a key names its detector, and so the kind of its state
@@ -81,12 +82,7 @@ impl State {
 /// allow-list holds back is asked later.
 pub fn findings(key: &Key, state: Option<&State>, settings: &Settings) -> Vec<Finding> {
     match state {
-        // what others tell of nothing is nothing
-        Some(State::Tally(tally)) if tally.flows == 0 => Vec::new(),
-        Some(State::Tally(tally)) => {
-            let counter = counter(&key.detector).filter(|counter| settings.counts(counter.name(), key, tally));
-            counter.map(|counter| Finding::of_tally(counter, key, tally)).into_iter().collect()
-        }
+        Some(State::Hours(hours)) => hours.findings(key, settings),
         Some(State::Probes(probes)) => scan::findings(key, probes, settings),
         // judged with the days before it: see `history_findings`
         Some(State::History(_)) | None => Vec::new(),
@@ -96,7 +92,7 @@ pub fn findings(key: &Key, state: Option<&State>, settings: &Settings) -> Vec<Fi
 /// The finding that withdraws an alert: its key, and the end of its window.
 pub fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
     if let Some(counter) = counter(&alert.detector) {
-        return Some(Finding::of_tally(counter, alert, &Tally::new(counter.verdict())));
+        return Some(Finding::of_tally(counter, alert, end, &Tally::new(counter.verdict())));
     }
     scan::withdrawn(alert, end).or_else(|| history::withdrawn(alert, end))
 }

@@ -1,4 +1,4 @@
-//! What is gathered for one key in one window. Tallies of one key merge in any order to the same tally, so work can
+//! What is gathered for one key in one hour. Tallies of one key merge in any order to the same tally, so work can
 //! be cut anywhere and put together again (I7, I8).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,22 @@ pub struct Key {
 }
 
 impl Key {
+    /// The key of a window and a detector, and of nothing else.
+    pub(crate) fn bare(window: Window, detector: &str) -> Self {
+        Self {
+            window,
+            detector: detector.to_owned(),
+            rule: None,
+            reason: None,
+            client_zone: None,
+            server_zone: None,
+            client_addr: None,
+            server_addr: None,
+            server_port: None,
+            protocol: None,
+        }
+    }
+
     /// The key of a record.
     pub(super) fn of(seen: &Seen<'_, '_>, detector: &dyn Counter) -> Self {
         let ends = seen.ends();
@@ -55,7 +71,7 @@ impl Key {
         let zones = zones.map(|((client, server), boundary)| (boundary.zone_name(client), boundary.zone_name(server)));
         let rule = seen.rule().map(|rule| rule.to_string()).filter(|_| detector.by_cause());
         Self {
-            window: Window::of(seen.time()),
+            window: Window::day(seen.time()),
             detector: detector.name().to_owned(),
             reason: (rule.is_none() && detector.by_cause()).then(|| seen.reason()),
             rule,

@@ -1,5 +1,6 @@
 //! Detection over whole inputs: any cut of them gives the same findings, and the same as counted the plain way.
 
+mod beacons;
 mod histories;
 mod oracle;
 mod scans;
@@ -76,15 +77,18 @@ fn all(lines: Vec<Line>) -> Vec<Finding> {
 const HOUR: i64 = 1_790_640_000;
 
 #[test]
-fn one_alert_per_key_and_window_never_one_per_record() {
+fn one_alert_per_key_while_it_lasts_never_one_per_record() {
     let probe = |end| line("eni-db", "203.0.113.7 10.0.2.9 40000 5432 6", 1, end, "REJECT");
-    let found = all(vec![probe(HOUR), probe(HOUR + 3599), probe(HOUR + 3600)]);
-    let windows: Vec<_> =
-        found.iter().map(|finding| (&*finding.detector, finding.window_start, finding.flows)).collect();
-    assert_eq!(windows, [("blocked", Some(HOUR * 1000), 2), ("blocked", Some((HOUR + 3600) * 1000), 1)]);
+    let hours = [0, 3599, 3600, 3 * 3600, 6 * 3600];
+    let found = all(hours.map(|after| probe(HOUR + after)).to_vec());
+    let told = found.iter().map(|found| (&*found.detector, found.window_start, found.window_end, found.flows));
+    let at = |hour: i64| Some((HOUR + hour * 3600) * 1000);
+    assert_eq!(told.collect::<Vec<_>>(), [("blocked", at(0), at(4), 4), ("blocked", at(6), at(7), 1)]);
     assert_ne!(found[0].alert_id, found[1].alert_id);
     assert_eq!(found[0].alert_id.len(), 32);
     assert!(found[0].alert_id.bytes().all(|b| b.is_ascii_hexdigit()));
+    // its copies and conversations count once however long it lasts
+    assert_eq!(found[0].conversations, Some(1));
 }
 
 #[test]
@@ -271,7 +275,7 @@ fn any_line() -> impl Strategy<Value = Line> {
         address,
         prop::sample::select(vec![22u16, 5432, 40000]),
         1u64..50,
-        0i64..3,
+        prop::sample::select(vec![0i64, 1, 3, 6, 25]),
         prop::bool::ANY,
     )
         .prop_map(|(eni, from, to, port, packets, hour, accept)| {
@@ -382,8 +386,8 @@ proptest! {
                 None => Judgement::of_status(record),
             })
             .collect();
-        let mut tallies = Tallies::new(boundary);
-        let (mut handing_on, mut parts) = (Tallies::new(boundary), Vec::new());
+        let tallies = || Tallies::new(boundary).with_beacons(true);
+        let (mut tallies, mut handing_on, mut parts) = (tallies(), tallies(), Vec::new());
         let mut rows = Vec::new();
         let length = lines.len().div_ceil(objects).max(1);
         // the same object twice is the same rows of evidence

@@ -1,6 +1,6 @@
 //! `unmapped` and `fields`: what the map cannot speak about, and nothing watches.
 //!
-//! Key: the reason. Window: an hour. Counts: records with verdict `unmapped`, of which
+//! Key: the reason. Window: hours (`detect::hours`). Counts: records with verdict `unmapped`, of which
 //! - `unmapped` those of a VPC that the map does not know (reason `vpc-not-in-map`);
 //! - `fields` those that lack the source, the destination, the protocol or the action (reason `fields-missing`): the flow
 //!   log has a format without them, as of a transit gateway.

@@ -1,4 +1,4 @@
-//! Windows on event time: tumbling ones of an hour, and where a detector's state is of a day, those of the day.
+//! Windows on event time. State is of UTC days; what is counted in a day is counted by its hours.
 
 /// Length of a window, in milliseconds.
 pub const HOUR: i64 = 3_600_000;
@@ -13,15 +13,16 @@ pub struct Window(
 );
 
 impl Window {
-    /// The hour of an event at this time (milliseconds since 1970).
-    pub fn of(time: Option<i64>) -> Self {
-        Self(time.map(|time| time - time.rem_euclid(HOUR)))
+    /// The day of an event at this time (milliseconds since 1970).
+    pub fn day(time: Option<i64>) -> Self {
+        Self(time.map(|time| time - time.rem_euclid(DAY)))
     }
+}
 
-    /// First millisecond after the hour.
-    pub fn end(self) -> Option<i64> {
-        self.0.map(|start| start + HOUR)
-    }
+/// The hour of the day of an event at this time (milliseconds since 1970); the first of what has no time.
+pub fn hour_of_day(time: Option<i64>) -> u8 {
+    // fewer than 24
+    time.map_or(0, |time| (time.rem_euclid(DAY) / HOUR) as u8)
 }
 
 #[cfg(test)]
@@ -30,8 +31,11 @@ mod tests {
 
     #[test]
     fn the_last_millisecond_belongs_to_its_hour() {
-        assert_eq!(Window::of(Some(HOUR - 1)), Window(Some(0)));
-        assert_eq!(Window::of(Some(HOUR)), Window(Some(HOUR)));
-        assert_eq!(Window::of(None).end(), None);
+        let place = |time| (Window::day(time), hour_of_day(time));
+        assert_eq!(place(Some(HOUR - 1)), (Window(Some(0)), 0));
+        assert_eq!(place(Some(HOUR)), (Window(Some(0)), 1));
+        assert_eq!(place(Some(DAY - 1)), (Window(Some(0)), 23));
+        assert_eq!(place(Some(DAY)), (Window(Some(DAY)), 0));
+        assert_eq!(place(None), (Window(None), 0));
     }
 }

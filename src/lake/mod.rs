@@ -3,6 +3,7 @@
 mod alert_reader;
 mod alert_table;
 mod alert_writer;
+mod beside;
 mod chain;
 pub mod check;
 mod columns;
@@ -29,6 +30,7 @@ mod upload;
 
 pub use alert_reader::{alert_files, last_alerts, read_alerts};
 pub use alert_writer::AlertWriter;
+pub use beside::{Beside, HistoryReader};
 pub use chain::{Access, COMMITS, COMPACT, Chain, REPLAY, STAGING};
 pub use columns::FlowRows;
 pub use commit::{Closing, Commit, CommitKind, FileEntry, MapIdentity, ObjectEntry, ShardPosition, ShardSpan};
@@ -43,9 +45,7 @@ pub use quarantine::{Quarantine, append_quarantine};
 pub use read_only::ReadOnly;
 pub use s3::S3Store;
 pub(crate) use side_by_side::side_by_side;
-pub use state::{
-    Beside, Emitted, HistoryReader, StateEntry, StateReader, StateWriter, is_history_file, state_files, state_folder,
-};
+pub use state::{Emitted, StateEntry, StateReader, StateWriter, is_history_file, state_files, state_folder};
 pub use store::{StagedFile, Store, StoredFile};
 pub use unit::Unit;
 

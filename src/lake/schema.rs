@@ -123,7 +123,7 @@ const ALERTS: &[ColumnDef] = &[
     ("title", Text, "what happened, in one sentence"),
     ("first_seen", Time, "earliest start of its rows"),
     ("last_seen", Time, "latest end of its rows"),
-    ("window_start", Time, "the window, by event time: an hour, or the stretch of a scan"),
+    ("window_start", Time, "the window, by event time: as long as what it tells of lasts"),
     ("window_end", Time, "first moment after the window"),
     ("client_zone", Text, "zone of the client"),
     ("server_zone", Text, "zone of the server"),

@@ -8,7 +8,6 @@
 //! What is judged beside the days before it (`detect::history`) has files of its own, named `.history`, so that of those
 //! days nothing else is read.
 
-use std::collections::BTreeSet;
 use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -20,12 +19,10 @@ use super::error::{LakeError, io_error};
 use super::parquet_file::Staged;
 use super::partition::Day;
 use super::store::{StagedFile, Store};
-use crate::detect::{
-    Alert, AlertStatus, Clock, History, Key, PAST, Probes, State, Tally, Window, alert_key, is_clock, is_history,
-};
+use crate::detect::{Alert, AlertStatus, History, Hours, Key, Probes, State, alert_key, is_history};
 
 /// What the file is; another form gets another number.
-const MAGIC: &[u8] = b"flowbound state 3\n";
+const MAGIC: &[u8] = b"flowbound state 4\n";
 /// Of zstd: the first is quick, and what repeats in state (URIs, zones) is near.
 const LEVEL: i32 = 1;
 /// 128 KiB, so that many files can be read side by side.
@@ -35,7 +32,7 @@ const WINDOW_LOG: u32 = 17;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum StateEntry {
     /// What one worker gathered in one unit of work.
-    Tally(Tally),
+    Hours(Hours),
     /// The same, for the detectors of scans.
     Probes(Probes),
     /// The same, for the detectors that compare days.
@@ -53,28 +50,30 @@ pub struct Emitted {
     pub digest: String,
     /// It withdrew the alert.
     pub withdrawn: bool,
-    /// Key of the alert and end of its window, where it is another than the state's.
-    pub alert: Option<(Key, Option<i64>)>,
+    /// Key of the alert: its window is another than that of the state which made it.
+    pub alert: Key,
+    /// End of its window, milliseconds since 1970.
+    pub end: Option<i64>,
 }
 
 impl Emitted {
-    /// What is kept of a revision of an alert that this key's state made.
-    pub fn of(key: &Key, row: &Alert) -> Self {
+    /// What is kept of a revision of an alert.
+    pub fn of(row: &Alert) -> Self {
         let finding = &row.finding;
-        let alert = Some((alert_key(finding), finding.window_end)).filter(|(alert, _)| alert != key);
-        Self { revision: row.revision, digest: finding.digest(), withdrawn: row.status == AlertStatus::Closed, alert }
-    }
-
-    /// Key of the alert, and the end of its window if that does not follow from the key.
-    pub fn alert<'e>(&'e self, state: &'e Key) -> (&'e Key, Option<i64>) {
-        self.alert.as_ref().map_or((state, None), |(alert, end)| (alert, *end))
+        Self {
+            revision: row.revision,
+            digest: finding.digest(),
+            withdrawn: row.status == AlertStatus::Closed,
+            alert: alert_key(finding),
+            end: finding.window_end,
+        }
     }
 }
 
 impl From<State> for StateEntry {
     fn from(state: State) -> Self {
         match state {
-            State::Tally(tally) => Self::Tally(tally),
+            State::Hours(hours) => Self::Hours(hours),
             State::Probes(probes) => Self::Probes(probes),
             State::History(history) => Self::History(history),
         }
@@ -309,7 +308,7 @@ impl Eq for Head {}
 
 /// Files that are read side by side: more are merged into scratch files first, so that a process's limit of open
 /// files is never the end of it.
-const SIDE_BY_SIDE: usize = 64;
+pub(super) const SIDE_BY_SIDE: usize = 64;
 
 /// A file, by the name that messages give it.
 type NamedFile = (String, Box<dyn BufRead + Send>);
@@ -321,7 +320,12 @@ impl StateReader {
     }
 
     /// The same with so few files open that other readers have room, unless there are thousands.
-    fn open_few<S: Store>(store: &S, paths: Vec<String>, scratch: &str, most: usize) -> Result<Self, LakeError> {
+    pub(super) fn open_few<S: Store>(
+        store: &S,
+        paths: Vec<String>,
+        scratch: &str,
+        most: usize,
+    ) -> Result<Self, LakeError> {
         if paths.len() <= most {
             let open = |path: String| Ok((path.clone(), store.open(&path).map_err(io_error("read", &path))?));
             return Self::side_by_side(paths.into_iter().map(open));
@@ -381,111 +385,17 @@ impl StateReader {
     }
 }
 
-/// The next key of a reader, with its entries.
-type NextKey = Option<(Key, Vec<StateEntry>)>;
-
-/// What is known of a group in a day, and in the days before.
-pub struct Beside {
-    /// Its key in that day.
-    pub key: Key,
-    /// What it did, by how many days before.
-    pub days: [Option<History>; PAST + 1],
-    /// Its alerts of that day which are in the lake.
-    pub emitted: Vec<StateEntry>,
-}
-
-/// Reads the histories of a day and of those before it side by side.
-pub struct HistoryReader {
-    day: Window,
-    /// By how many days before, each with its next key.
-    days: Vec<(StateReader, NextKey)>,
-    /// When there are records at all: it is known before the first group.
-    pub clock: Clock,
-    /// Shards that have ended.
-    ended: BTreeSet<String>,
-}
-
-impl HistoryReader {
-    /// Opens the files of the day that begins at this time (milliseconds since 1970) and of those before it, by how
-    /// many days before.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or is not one that this version writes.
-    pub fn open<S: Store>(
-        store: &S,
-        day: i64,
-        files: [Vec<String>; PAST + 1],
-        scratch: &str,
-    ) -> Result<Self, LakeError> {
-        let open = |paths| {
-            // of all days together no more are open than of one
-            let mut reader = StateReader::open_few(store, paths, scratch, SIDE_BY_SIDE / (PAST + 1))?;
-            let first = reader.next_key()?;
-            Ok((reader, first))
-        };
-        let days = files.into_iter().map(open).collect::<Result<_, LakeError>>()?;
-        Ok(Self { day: Window(Some(day)), days, clock: Clock::default(), ended: BTreeSet::new() })
-    }
-
-    /// Nobody waits for these shards any more: see [`Clock::new`].
-    pub fn ended(self, shards: BTreeSet<String>) -> Self {
-        Self { ended: shards, ..self }
-    }
-
-    /// The next group; `None` at the end.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or is not one that this version writes.
-    pub fn next_group(&mut self) -> Result<Option<Beside>, LakeError> {
-        // the keys of a file differ from those of another by the day alone
-        let of_day = |key: &Key| Key { window: self.day, ..key.clone() };
-        let Some(key) = self.days.iter().filter_map(|(_, next)| Some(of_day(&next.as_ref()?.0))).min() else {
-            return Ok(None);
-        };
-        let mut group = Beside { key, days: Default::default(), emitted: Vec::new() };
-        for (number, ((reader, next), history)) in self.days.iter_mut().zip(&mut group.days).enumerate() {
-            let Some((_, entries)) = next.take_if(|(next, _)| of_day(next) == group.key) else { continue };
-            *next = reader.next_key()?;
-            let mut states = Vec::new();
-            for entry in entries {
-                match entry {
-                    StateEntry::History(history) => states.push(State::History(history)),
-                    emitted @ StateEntry::Emitted(_) if number == 0 => group.emitted.push(emitted),
-                    _ => {}
-                }
-            }
-            if let Some(State::History(merged)) = State::merged(states) {
-                *history = Some(merged);
-            }
-        }
-        if is_clock(&group.key) {
-            self.clock = Clock::new(&group.days, &self.ended);
-        }
-        Ok(Some(group))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::boundary::Verdict;
-    use crate::detect::Window;
+    use crate::detect::{Tally, Window};
     use crate::lake::LocalStore;
     use crate::lake::testing::{TestLake, block_on};
 
     fn key(client: u32) -> Key {
-        Key {
-            window: Window(Some(1_795_132_800_000)),
-            detector: "breach".to_owned(),
-            rule: None,
-            reason: Some("exposed".to_owned()),
-            client_zone: None,
-            server_zone: None,
-            client_addr: Some(format!("client {client:05}")),
-            server_addr: None,
-            server_port: None,
-            protocol: None,
-        }
+        let client_addr = Some(format!("client {client:05}"));
+        Key { client_addr, ..Key::bare(Window(Some(1_795_132_800_000)), "breach") }
     }
 
     fn read(store: &LocalStore, paths: Vec<String>) -> Result<Vec<Key>, LakeError> {
@@ -530,7 +440,7 @@ mod tests {
         let store = LocalStore::create(folder.path()).unwrap();
         let write = |name: &str, clients: &[u32]| {
             let mut writer = StateWriter::new(&store, format!("_flowbound/staging/{name}"));
-            let entry = || StateEntry::Tally(Tally::new(Verdict::Breach));
+            let entry = || StateEntry::Hours(Hours::of(0, Tally::new(Verdict::Breach)));
             clients.iter().for_each(|client| writer.push(key(*client), entry()).unwrap());
             writer.finish().unwrap().remove(0).staged
         };

@@ -235,18 +235,13 @@ impl TestLake {
     pub(super) fn alert(&self, unit: &mut Unit, port: &str, revision: i32) {
         let outage = counter("outage").unwrap();
         let key = Key {
-            window: Window(Some(DAY)),
-            detector: outage.name().to_owned(),
-            rule: None,
-            reason: None,
-            client_zone: None,
-            server_zone: None,
             client_addr: Some("10.0.0.1".to_owned()),
             server_addr: Some("10.0.0.2".to_owned()),
             server_port: port.parse().ok(),
             protocol: Some(6),
+            ..Key::bare(Window(Some(DAY)), outage.name())
         };
-        let finding = Finding::of_tally(outage, &key, &Tally::new(outage.verdict()));
+        let finding = Finding::of_tally(outage, &key, Some(DAY + HOUR), &Tally::new(outage.verdict()));
         let properties = writer_properties(&Origin::default());
         let mut alerts = AlertWriter::new(&self.store, unit.staging.clone(), properties);
         alerts.push(Alert { revision, status: AlertStatus::Updated, finding }).unwrap();

@@ -45,10 +45,10 @@ pub(super) async fn close_windows<S: Store>(
         let files = files.filter(|path| !is_history_file(path)).cloned().collect();
         let mut keys = StateReader::open(store, files, &scratch)?;
         while let Some((key, entries)) = keys.next_key()? {
-            let gathered = gather(&key, entries, |parts| State::judged_by(parts, settings));
+            let gathered = gather(entries, |parts| State::judged_by(parts, settings));
             let found_of_key = findings(&key, gathered.state.as_ref(), settings);
-            for row in revise(&key, &gathered.emitted, found_of_key, settings, &mut found.allow) {
-                state.push(key.clone(), StateEntry::Emitted(Emitted::of(&key, &row)))?;
+            for row in revise(&gathered.emitted, found_of_key, settings, &mut found.allow) {
+                state.push(key.clone(), StateEntry::Emitted(Emitted::of(&row)))?;
                 found.add(&row);
                 alerts.push(row)?;
             }
@@ -57,11 +57,13 @@ pub(super) async fn close_windows<S: Store>(
     let histories = Histories::of(active.values().flatten());
     for day in histories.after(&days) {
         let mut groups = histories.open(store, day, &scratch)?;
-        while let Some(Beside { key, days, emitted }) = groups.next_group()? {
-            let emitted = gather(&key, emitted, |_| None).emitted;
+        while let Some(group) = groups.next_group()? {
+            found.cut += u64::from(group.is_cut());
+            let Beside { key, days, emitted } = group;
+            let emitted = gather(emitted, |_| None).emitted;
             let found_of_group = history_findings(&key, &days, &groups.clock, settings);
-            for row in revise(&key, &emitted, found_of_group, settings, &mut found.allow) {
-                state.push(key.clone(), StateEntry::Emitted(Emitted::of(&key, &row)))?;
+            for row in revise(&emitted, found_of_group, settings, &mut found.allow) {
+                state.push(key.clone(), StateEntry::Emitted(Emitted::of(&row)))?;
                 found.add(&row);
                 alerts.push(row)?;
             }
@@ -106,22 +108,17 @@ pub(super) struct Gathered {
 }
 
 /// Puts the entries of a key together, of which this merges the states.
-pub(super) fn gather(
-    key: &Key,
-    entries: Vec<StateEntry>,
-    merged: impl FnOnce(Vec<State>) -> Option<State>,
-) -> Gathered {
+pub(super) fn gather(entries: Vec<StateEntry>, merged: impl FnOnce(Vec<State>) -> Option<State>) -> Gathered {
     let mut states = Vec::new();
     let mut gathered = Gathered { state: None, emitted: BTreeMap::new() };
     for entry in entries {
         match entry {
-            StateEntry::Tally(tally) => states.push(State::Tally(tally)),
+            StateEntry::Hours(hours) => states.push(State::Hours(hours)),
             StateEntry::Probes(probes) => states.push(State::Probes(probes)),
             StateEntry::History(history) => states.push(State::History(history)),
             StateEntry::Emitted(emitted) => {
-                let (alert, _) = emitted.alert(key);
-                if gathered.emitted.get(alert).is_none_or(|last| last.revision < emitted.revision) {
-                    gathered.emitted.insert(alert.clone(), emitted);
+                if gathered.emitted.get(&emitted.alert).is_none_or(|last| last.revision < emitted.revision) {
+                    gathered.emitted.insert(emitted.alert.clone(), emitted);
                 }
             }
         }
@@ -133,7 +130,6 @@ pub(super) fn gather(
 /// The revisions that are called for: of alerts that are new or changed, and of those that are no longer found, or are
 /// on the allow-list by now. What each of its entries speaks of is counted.
 pub(super) fn revise(
-    key: &Key,
     emitted: &BTreeMap<Key, Emitted>,
     findings: Vec<Finding>,
     settings: &Settings,
@@ -147,7 +143,7 @@ pub(super) fn revise(
         let last = emitted.get(&alert);
         if let Some(entry) = settings.allowing(&finding) {
             if let Some(last) = last.filter(|last| !last.withdrawn)
-                && let Some(closed) = withdrawn(&alert, last.alert(key).1)
+                && let Some(closed) = withdrawn(&alert, last.end)
             {
                 let finding = withdrawn_as_allowed(entry, &finding, closed);
                 rows.push(Alert { revision: last.revision + 1, status: AlertStatus::Closed, finding });
@@ -165,8 +161,7 @@ pub(super) fn revise(
         found.insert(alert);
     }
     for (alert, last) in emitted.iter().filter(|(alert, last)| !last.withdrawn && !found.contains(*alert)) {
-        let (_, end) = last.alert(key);
-        if let Some(finding) = withdrawn(alert, end) {
+        if let Some(finding) = withdrawn(alert, last.end) {
             rows.push(Alert { revision: last.revision + 1, status: AlertStatus::Closed, finding });
         }
     }

@@ -9,10 +9,13 @@ use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::detect::Tallies;
 use crate::lake::{Conserved, FileLimits, FlowRows, FlowWriter, LakeError, Staged, StateWriter, Store};
 use crate::parse::Batches;
-use crate::record::{FlowBatch, LineChunk, LogFormat, ParseError};
+use crate::record::{Field, FlowBatch, LineChunk, LogFormat, ParseError};
 
 /// Bytes that the detectors gather, unless something else is asked: of each thread, and in a stream of each shard.
 pub const DETECT_BYTES: usize = 12 << 20;
+
+/// How long after its end a record may come and is not late, in milliseconds: AWS says 5 minutes, or 10 to S3.
+const LATENESS: i64 = 15 * 60_000;
 
 /// Where lines go that are no records: number, text and what is wrong with it.
 pub(super) type Reject<'r> = &'r mut dyn FnMut(&[(i64, &[u8], &ParseError)]) -> Result<(), LakeError>;
@@ -33,6 +36,9 @@ pub(super) struct Recorder<'u, S: Store> {
     parsed: Conserved,
     verdicts: [u64; Verdict::ALL.len()],
     unjudged: u64,
+    /// When what is recorded came to its stream, milliseconds since 1970.
+    arrived: Option<i64>,
+    late: u64,
 }
 
 /// What a recorder came to.
@@ -53,13 +59,14 @@ impl<'u, S: Store> Recorder<'u, S> {
         properties: Arc<WriterProperties>,
         limits: FileLimits,
         detect_bytes: usize,
+        beacons: bool,
     ) -> Self {
         Self {
             store,
             boundary,
             flows: FlowWriter::new(store, format!("{staging}/flows"), properties, limits),
             staging,
-            tallies: Tallies::new(boundary),
+            tallies: Tallies::new(boundary).with_beacons(beacons),
             detect_bytes,
             judged: Vec::new(),
             staged: Vec::new(),
@@ -67,7 +74,19 @@ impl<'u, S: Store> Recorder<'u, S> {
             parsed: Conserved::default(),
             verdicts: [0; Verdict::ALL.len()],
             unjudged: 0,
+            arrived: None,
+            late: 0,
         }
+    }
+
+    /// What is recorded from now on came to its stream at this time, milliseconds since 1970.
+    pub(super) fn arrived(&mut self, arrived: Option<i64>) {
+        self.arrived = arrived;
+    }
+
+    /// How many records came late since this was asked last.
+    pub(super) fn take_late(&mut self) -> u64 {
+        std::mem::take(&mut self.late)
     }
 
     /// Records the lines of this source; how many were records.
@@ -103,6 +122,10 @@ impl<'u, S: Store> Recorder<'u, S> {
                 Some(judgement) => self.verdicts[judgement.verdict as usize] += 1,
                 None => self.unjudged += 1,
             }
+        }
+        if let Some(arrived) = self.arrived {
+            let ends = batch.records.iter().filter_map(|record| record.millis(Field::End));
+            self.late += ends.filter(|end| arrived.saturating_sub(*end) > LATENESS).count() as u64;
         }
         let judged = rows().filter_map(|((record, judged), line)| Some((record, judged.as_ref()?, *line)));
         self.tallies.observe(source, judged);

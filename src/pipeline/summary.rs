@@ -59,6 +59,8 @@ pub struct Alerts {
     pub by_severity: BTreeMap<Severity, u64>,
     /// Earlier ones of which nothing is left.
     pub withdrawn: u64,
+    /// Groups with more members than are kept, of the days that were judged; of a run with many closings, the most in one.
+    pub cut: u64,
     /// What each entry of the allow-list did, as far as windows were judged; of a run with many closings, the most in one.
     pub allow: Vec<AllowUse>,
     /// The worst of the new or changed, a thousand of them if there are so many; not in order.
@@ -88,6 +90,7 @@ impl Alerts {
             *self.by_severity.entry(severity).or_default() += count;
         }
         self.withdrawn += later.withdrawn;
+        self.cut = self.cut.max(later.cut);
         if self.allow.is_empty() {
             self.allow = later.allow;
         } else {

@@ -178,6 +178,7 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
             context.properties.clone(),
             context.options.limits,
             context.options.detect_bytes,
+            context.options.detect.keeps_beacons(),
         );
         Self { shared, channels, recorder }
     }

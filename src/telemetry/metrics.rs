@@ -1,10 +1,9 @@
 //! What is counted while a stream is followed, as Prometheus reads it.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dashmap::DashMap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -98,8 +97,10 @@ pub struct Metrics {
     registry: Registry,
     records: Family<Shard, Count>,
     bytes: Family<Shard, Count>,
-    answers: Mutex<HashMap<String, Answer>>,
+    /// By shard: each is followed by a task of its own.
+    answers: DashMap<String, Answer>,
     lag: Family<Shard, Level>,
+    late: Family<Shard, Count>,
     uncommitted: Family<Shard, Level>,
     open_files: Family<Shard, Level>,
     retries: Family<ShardReason, Count>,
@@ -114,6 +115,7 @@ pub struct Metrics {
     data_gaps: Family<Shard, Count>,
     leases: Family<Event, Count>,
     owned: Level,
+    cut: Level,
     alerts: Family<Detector, Count>,
     delivered: Family<Sink, Count>,
     delivery_failures: Family<Sink, Count>,
@@ -127,8 +129,9 @@ impl Default for Metrics {
             registry: Registry::with_prefix("flowbound"),
             records: Family::default(),
             bytes: Family::default(),
-            answers: Mutex::default(),
+            answers: DashMap::new(),
             lag: Family::default(),
+            late: Family::default(),
             uncommitted: Family::default(),
             open_files: Family::default(),
             retries: Family::default(),
@@ -143,6 +146,7 @@ impl Default for Metrics {
             data_gaps: Family::default(),
             leases: Family::default(),
             owned: Level::default(),
+            cut: Level::default(),
             alerts: Family::default(),
             delivered: Family::default(),
             delivery_failures: Family::default(),
@@ -161,6 +165,8 @@ impl Default for Metrics {
         registry.register("uncommitted_records", uncommitted, metrics.uncommitted.clone());
         registry.register("open_files", "Files of flows that are being written", metrics.open_files.clone());
         registry.register("read_retries", "Times a shard had to be asked again, by reason", metrics.retries.clone());
+        let late = "Flow log records that came to the stream more than 15 minutes after their end";
+        registry.register("late_records", late, metrics.late.clone());
         registry.register("rows", "Rows committed to the table flows", metrics.rows.clone());
         registry.register("commits", "Commits to the lake", metrics.commits.clone());
         registry.register("quarantined_lines", "Lines that are no records", metrics.quarantined.clone());
@@ -184,6 +190,8 @@ impl Default for Metrics {
         );
         registry.register("lease_events", "What happened to leases", metrics.leases.clone());
         registry.register("shards_owned", "Shards that this worker follows", metrics.owned.clone());
+        let cut = "Groups of the days judged last that have more members than are kept";
+        registry.register("cut_groups", cut, metrics.cut.clone());
         registry.register("alerts", "New alerts and revisions of alerts", metrics.alerts.clone());
         registry.register("alerts_delivered", "Alerts that a sink got", metrics.delivered.clone());
         let failures = "Times that a sink did not get all alerts and is tried again after the next closing";
@@ -216,11 +224,14 @@ impl Metrics {
 
     /// How far the reading is behind the end of a shard, in milliseconds.
     pub fn lag(&self, shard: &str, millis: i64) {
-        self.answers().insert(shard.to_owned(), Answer { behind: millis, at: Instant::now() });
+        self.answers.insert(shard.to_owned(), Answer { behind: millis, at: Instant::now() });
     }
 
-    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<String, Answer>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// So many records came later to the stream than they should.
+    pub fn late(&self, shard: &str, records: u64) {
+        if records > 0 {
+            self.late.get_or_create(&Shard { shard: shard.to_owned() }).inc_by(records);
+        }
     }
 
     /// So many records are read and not yet committed, and in so many files.
@@ -269,12 +280,18 @@ impl Metrics {
         self.owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
         if change != LeaseChange::Acquired {
             // a shard that another worker follows has no lag here
-            self.answers().remove(shard);
+            self.answers.remove(shard);
             let shard = Shard { shard: shard.to_owned() };
             self.lag.remove(&shard);
             self.uncommitted.remove(&shard);
             self.open_files.remove(&shard);
         }
+    }
+
+    /// So many groups have more members than are kept; how many it were before.
+    pub fn cut_groups(&self, groups: u64) -> u64 {
+        let before = self.cut.set(i64::try_from(groups).unwrap_or(i64::MAX));
+        u64::try_from(before).unwrap_or(0)
     }
 
     /// An alert was written, or a revision of one.
@@ -304,11 +321,11 @@ impl Metrics {
 
     /// Everything, in OpenMetrics text.
     pub fn render(&self) -> String {
-        for (shard, answer) in &*self.answers() {
+        for answer in &self.answers {
             let silence = Some(answer.at.elapsed()).filter(|silence| *silence > SILENT).unwrap_or_default();
             let silence = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
             let lag = answer.behind.saturating_add(silence);
-            self.lag.get_or_create(&Shard { shard: shard.clone() }).set(lag);
+            self.lag.get_or_create(&Shard { shard: answer.key().clone() }).set(lag);
         }
         let mut text = String::new();
         // writing to a String does not fail
@@ -326,6 +343,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.record("shardId-000000000000", 100);
         metrics.lag("shardId-000000000000", 7);
+        metrics.late("shardId-000000000000", 3);
         metrics.uncommitted("shardId-000000000000", 1, 2);
         metrics.retried("shardId-000000000000", "throttled");
         metrics.lease("shardId-000000000001", LeaseChange::Acquired, 1);
@@ -337,6 +355,7 @@ mod tests {
             "flowbound_kinesis_records_total{shard=\"shardId-000000000000\"} 1",
             "flowbound_read_bytes_total{shard=\"shardId-000000000000\"} 100",
             "flowbound_lag_milliseconds{shard=\"shardId-000000000000\"} 7",
+            "flowbound_late_records_total{shard=\"shardId-000000000000\"} 3",
             "flowbound_uncommitted_records{shard=\"shardId-000000000000\"} 1",
             "flowbound_open_files{shard=\"shardId-000000000000\"} 2",
             "flowbound_read_retries_total{shard=\"shardId-000000000000\",reason=\"throttled\"} 1",
@@ -359,7 +378,7 @@ mod tests {
     fn the_lag_of_a_silent_shard_grows() {
         let metrics = Metrics::default();
         let before = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
-        metrics.answers().insert("shardId-1".to_owned(), Answer { behind: 5, at: before });
+        metrics.answers.insert("shardId-1".to_owned(), Answer { behind: 5, at: before });
         let text = metrics.render();
         let lag = text.lines().find_map(|line| line.strip_prefix("flowbound_lag_milliseconds{shard=\"shardId-1\"} "));
         assert!(lag.unwrap().parse::<i64>().unwrap() >= 60_005, "{text}");

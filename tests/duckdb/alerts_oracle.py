@@ -1,6 +1,6 @@
 """The alerts, computed a second time from judged records: here those of the detectors that need only verdicts.
 
-One alert per key and tumbling hour of event time (`end`, else `start`). A row is a dict with the columns of `flows`
+One alert per key, UTC day and run of hours of event time (`end`, else `start`) between which no more than one is quiet. A row is a dict with the columns of `flows`
 and what `lakes.Lake` adds to it: `src`, `dst`, and the oracle's `client_port`, `from_client`, `protected`.
 """
 
@@ -86,11 +86,25 @@ def alerts(rows):
             "server_addr": row["server_addr"],
             "server_port": row["server_port"],
             "protocol": row["protocol"] if placed else None,
-            "window_start": hour(row),
         }
         groups.setdefault(tuple(key.items()), []).append(row)
     became = what_became_of_attempts(rows)
-    return [alert(dict(key), group, became) for key, group in groups.items()] + scans_oracle.alerts(rows)
+    runs = ((dict(key), run) for key, group in groups.items() for run in runs_of(group))
+    return [alert(key, run, became) for key, run in runs] + scans_oracle.alerts(rows)
+
+
+def runs_of(rows):
+    """Rows of one key, put apart where a day ends or more than an hour is quiet."""
+    timeless = [row for row in rows if hour(row) is None]
+    runs = [timeless] if timeless else []
+    last = None
+    for row in sorted((row for row in rows if hour(row) is not None), key=hour):
+        now = hour(row)
+        if last is None or now - last > 2 * HOUR or now.date() != last.date():
+            runs.append([])
+        runs[-1].append(row)
+        last = now
+    return runs
 
 
 def hour(row):
@@ -100,11 +114,11 @@ def hour(row):
 
 def path(row):
     names = "client_zone server_zone client_addr server_addr server_port protocol".split()
-    return (hour(row), *(row[name] for name in names))
+    return tuple(row[name] for name in names)
 
 
 def what_became_of_attempts(rows):
-    """By path and hour, whether something was let in (True), or refused where it arrived (False); of clients that are not
+    """By path, and by hour, whether something was let in (True), or refused where it arrived (False); of clients that are not
     in the internet."""
     became = {}
     for row in rows:
@@ -112,16 +126,19 @@ def what_became_of_attempts(rows):
         if row["client_zone"] == "internet":
             continue
         if row["verdict"] == "breach" and (reply or arrived):
-            became.setdefault(path(row), set()).add(True)
+            became.setdefault(path(row), []).append((hour(row), True))
         if row["verdict"] == "blocked" and arrived and not reply:
-            became.setdefault(path(row), set()).add(False)
+            became.setdefault(path(row), []).append((hour(row), False))
     return became
 
 
 def severity(key, rows, became):
     worst = max(oracle.SEVERITIES.index(row["severity"]) for row in rows)
     if key["detector"] == "attempt":
-        outcomes = became.get(path(rows[0]), set())
+        hours = [hour(row) for row in rows]
+        told = became.get(path(rows[0]), [])
+        within = lambda at: at in hours if None in (at, hours[0]) else min(hours) <= at <= max(hours)
+        outcomes = {let_in for at, let_in in told if within(at)}
         if outcomes == {False}:
             worst = min(worst, oracle.SEVERITIES.index("low"))
     return oracle.SEVERITIES[worst]
@@ -130,9 +147,11 @@ def severity(key, rows, became):
 def alert(key, rows, became):
     confidences = [row["confidence"] for row in rows if row["confidence"]]
     legs = [conversation(row) for row in rows]
+    hours = [hour(row) for row in rows]
     return {
         **{name: value for name, value in key.items() if name != "cause"},
-        "window_end": key["window_start"] and key["window_start"] + HOUR,
+        "window_start": hours[0] and min(hours),
+        "window_end": hours[0] and max(hours) + HOUR,
         "severity": severity(key, rows, became),
         "confidence": max(confidences, key=CONFIDENCES.index, default=None),
         "first_seen": min((row["start"] for row in rows if row["start"]), default=None),

@@ -66,7 +66,11 @@ def generate(flowbound, system, scenario, out, start=DAY, days=1, records=RECORD
 
 
 def replay(flowbound, system, lake, *logs):
-    done = run(flowbound, "replay", *logs, "--map", TESTDATA / system / "boundary.toml", "--out", lake)
+    config = Path(lake).with_name("flowbound.toml")
+    # off by default
+    config.write_text("[detect.beacon]\nenabled = true\n")
+    boundary = TESTDATA / system / "boundary.toml"
+    done = run(flowbound, "replay", *logs, "--map", boundary, "--out", lake, "--config", config)
     assert done.returncode == 0, done.stderr
 
 

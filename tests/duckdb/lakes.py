@@ -95,6 +95,13 @@ class Lake:
         connection.execute((QUERIES / "views.sql").read_text())
         return connection
 
+    def loaded(self):
+        """The same, whose flows are read once."""
+        connection = self.connect()
+        connection.execute("CREATE TABLE loaded AS FROM flows")
+        connection.execute("CREATE OR REPLACE VIEW flows AS FROM loaded")
+        return connection
+
     def quarantined(self):
         """The quarantine's objects."""
         return [
@@ -104,9 +111,9 @@ class Lake:
         ]
 
 
-def replay(flowbound, logs, out, boundary=None, exit_codes=(0,)):
+def replay(flowbound, logs, out, boundary=None, exit_codes=(0,), options=()):
     """Runs `flowbound replay`; everything that it says is in the message when it fails."""
-    command = [flowbound, "replay", str(logs), "--out", str(out)]
+    command = [flowbound, "replay", str(logs), "--out", str(out), *options]
     if boundary is not None:
         command += ["--map", str(boundary)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -27,20 +27,11 @@ class History:
 
     @cached_property
     def connection(self):
-        """DuckDB on the lake, whose flows were read once."""
-        connection = self.lake.connect()
-        connection.execute("CREATE TABLE loaded AS FROM flows")
-        connection.execute("CREATE OR REPLACE VIEW flows AS FROM loaded")
-        return connection
+        return self.lake.loaded()
 
     @cached_property
     def expected(self):
-        boundary = self.lake.boundary
-        sets = {name: {name, *zone.ancestors} for name, zone in boundary.zones.items()}
-        protected = {name for name, zones in sets.items() if boundary.protected(zones)}
-        confining = [invariant["zone"] for invariant in boundary.invariants if invariant["kind"] == "confined"]
-        confined = {name for name, zones in sets.items() if zones & set().union(*confining)}
-        return history_oracle.alerts(self.connection, protected, confined)
+        return history_oracle.alerts(self.connection, *self.lake.protected())
 
     @cached_property
     def found(self):

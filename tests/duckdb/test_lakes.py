@@ -307,7 +307,10 @@ def test_a_log_that_comes_in_two_parts_gives_the_same_lake(lake, flowbound, tmp_
     assert parts.connect().execute(ids).fetchall() == lake.connect().execute(ids).fetchall()
 
 
-def test_windows_are_hours(lake):
+def test_windows_are_whole_hours_of_a_day(lake):
     windows = "SELECT detector, window_start, window_end FROM alerts WHERE NOT starts_with(detector, 'scan.')"
     for detector, start, end in lake.connect().execute(windows).fetchall():
-        assert detector in lakes.BESIDE or start is None or (end - start == timedelta(hours=1) and (start.minute, start.second) == (0, 0))
+        if detector in lakes.BESIDE or start is None:
+            continue
+        assert all((moment.minute, moment.second, moment.microsecond) == (0, 0, 0) for moment in (start, end))
+        assert start < end and start.date() == (end - timedelta(microseconds=1)).date()

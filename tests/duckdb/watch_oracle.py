@@ -120,18 +120,19 @@ def expectation(rows, watched, expect):
             skipped.update(minutes)
     least, most = expect.get("min_flows", 0), expect.get("max_flows")
     for day in sorted({minute // DAY for minute in logged}):
-        two_days = [minute for minute in logged if (day - 1) * DAY <= minute < (day + 1) * DAY]
-        first, now = two_days[0], max(minute for minute in two_days if minute >= day * DAY)
+        oldest = (day - 7) * DAY
+        known = [minute for minute in logged if oldest <= minute < (day + 1) * DAY]
+        first, now = oldest if known[0] < oldest + 60 else known[0], max(known)
         few, many = [], []
-        for start in range((day - 1) * DAY // every * every, (day + 1) * DAY, every):
+        for start in range((day - 8) * DAY // every * every, (day + 1) * DAY, every):
             period = range(start, start + every)
             flows = sum(counted.get(minute, 0) for minute in period)
             told = day * DAY <= start + every + LATENESS <= now and start >= first
             missing = flows < least if least > 1 else least == 1 and not spanned & set(period)
-            if told and missing and not skipped & set(period) and set(two_days) & set(period):
+            if told and missing and not skipped & set(period) and set(known) & set(period):
                 few.append((start, flows))
             ends = day * DAY < start + every <= (day + 1) * DAY
-            if most is not None and flows > most and ends and start >= (day - 1) * DAY:
+            if most is not None and flows > most and ends:
                 many.append((start, flows))
         for found in (few, many):
             for window, flows in stretches(found, every):

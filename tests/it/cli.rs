@@ -202,6 +202,25 @@ fn a_replay_is_summed_up() {
     assert_eq!(row["raw"], LOG.lines().nth(3).unwrap());
 }
 
+/// Memory is bounded, and that it was is told.
+#[test]
+fn groups_with_too_many_members_are_told() {
+    for (sources, told) in [(4096, 0), (4097, 1)] {
+        let case = Case::new();
+        let line = |number: u32| {
+            let address = format!("10.0.{}.{}", 16 + number / 250, 1 + number % 250);
+            format!("2 1 eni-0a {address} 203.0.113.7 40000 443 6 9 900 1790640000 1790640058 ACCEPT OK\n")
+        };
+        fs::write(case.path().join("logs/a.log"), (0..sources).map(line).collect::<String>()).unwrap();
+        let output = case.run("replay logs --map map.toml --out lake");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(text.contains("Cut       1 group with more members than are kept"), told == 1, "{text}");
+        let output = case.run("replay logs --map map.toml --out other --json");
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["cut_groups"], told);
+    }
+}
+
 #[test]
 fn strict_tells_of_quarantine_by_its_exit_code() {
     let case = Case::new();

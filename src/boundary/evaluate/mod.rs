@@ -94,6 +94,8 @@ pub struct Boundary {
     protected: Box<[bool]>,
     confined: Box<[bool]>,
     watches: Box<[Watch]>,
+    /// By the client's zone: see [`Self::watching`].
+    watching: Box<[Box<[u16]>]>,
 }
 
 /// Where a record's ends are.
@@ -129,6 +131,7 @@ impl Boundary {
         let selection =
             Selection { env: selection.env.clone().or_else(|| map.env.clone()), mode: selection.mode.clone() };
         let (zones, ports) = (Zones::new(&map), PortClasses::new(&map));
+        let watches = watch::watches(&map, &selection, &zones);
         Self {
             policies: Policies::new(&map, &selection, &zones, &ports, Budget::USUAL),
             services: ServiceTable::new(&map, &ports),
@@ -136,7 +139,8 @@ impl Boundary {
             nacls: nacl::in_order(&map),
             protected: protected::protected(&map, &selection, &zones),
             confined: protected::confined(&map, &selection),
-            watches: watch::watches(&map, &selection, &zones),
+            watching: watch::by_client(&watches, &map),
+            watches,
             zones,
             ports,
             selection,

@@ -89,6 +89,21 @@ impl Boundary {
     pub fn watches(&self) -> &[Watch] {
         &self.watches
     }
+
+    /// Those that may count a record whose client is in this zone, as their places in [`Self::watches`].
+    pub fn watching(&self, client: ZoneId) -> &[u16] {
+        self.watching.get(usize::from(client.0)).map(|places| &**places).unwrap_or_default()
+    }
+}
+
+/// By the client's zone, the watches that may count its records: of few zones there is any.
+pub(super) fn by_client(watches: &[Watch], map: &BoundaryMap) -> Box<[Box<[u16]>]> {
+    let may = |watch: &Watch, zone: u16| match &watch.subject {
+        Subject::Rule(_) => true,
+        Subject::Path { client, .. } => client.get(usize::from(zone)).is_some_and(|is| *is),
+    };
+    let of = |zone| (0..).zip(watches).filter(|(_, watch)| may(watch, zone)).map(|(place, _)| place).collect();
+    (0..ZoneId::declared(map.zones.len()).0).map(of).collect()
 }
 
 /// All that takes part: budgets first, then expectations, each in the order of the file.

@@ -381,12 +381,17 @@ fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
             decoder.sink.add(scope.place(), format!("{what} can never hold: min_flows {min}, max_flows {max}"));
         problem.hint("`min_flows` must not be above `max_flows`");
     }
+    let every = decoder.parsed(&scope, "every", words::duration).unwrap_or_default();
+    if every > Expect::LONGEST {
+        let problem = decoder.sink.add(scope.place(), format!("{what} has a period of more than 7 days"));
+        problem.hint("so much is known when a day is judged: `every` is `7d` at most");
+    }
     Expect {
         id: decoder.name(&scope, "id").unwrap_or_default().to_owned(),
         subject,
         min_flows,
         max_flows,
-        every: decoder.parsed(&scope, "every", words::duration).unwrap_or_default(),
+        every,
         owner: decoder.text(&scope, "owner"),
         description: decoder.text(&scope, "description"),
         place: scope.place().clone(),

@@ -9,6 +9,8 @@ use crate::detect::{Alert, AlertStatus, Evidence};
 
 /// Digits of an id in a list: with a hundred thousand alerts no two begin the same.
 const ID: usize = 10;
+/// Letters of how long a window lasts.
+const LASTS: usize = 5;
 /// What a title has at least, however narrow the terminal is.
 const LEAST_TITLE: usize = 24;
 const GAP: &str = "  ";
@@ -34,25 +36,27 @@ impl Table {
 
     /// For detectors with names of these lengths.
     pub(super) fn with_detectors(names: impl Iterator<Item = usize>, width: Option<usize>, style: Style) -> Self {
-        Self { detector: names.chain([HEAD.2.len()]).max().unwrap_or_default(), width, style }
+        Self { detector: names.chain([HEAD[3].len()]).max().unwrap_or_default(), width, style }
     }
 
     pub(super) fn head(&self) -> String {
-        let (window, severity, detector, id, title) = HEAD;
+        let [window, lasts, severity, detector, id, title] = HEAD;
         let width = self.detector;
-        format!("{window:<16}{GAP}{severity:<8}{GAP}{detector:<width$}{GAP}{id:<ID$}{GAP}{title}\n")
+        format!("{window:<16}{GAP}{lasts:<LASTS$}{GAP}{severity:<8}{GAP}{detector:<width$}{GAP}{id:<ID$}{GAP}{title}\n")
     }
 
     pub(super) fn row(&self, alert: &Alert) -> String {
         let finding = &alert.finding;
         let window = finding.window_start.map_or_else(|| "-".to_owned(), minute);
+        let lasts = finding.window_start.zip(finding.window_end).map_or_else(|| "-".to_owned(), lasts);
         let severity = self.style.severity(finding.severity);
         let (detector, width) = (clean(&finding.detector), self.detector);
         let id: String = clean(&finding.alert_id).chars().take(ID).collect();
-        let margin = 16 + 8 + self.detector + ID + 4 * GAP.len();
+        let margin = 16 + LASTS + 8 + self.detector + ID + 5 * GAP.len();
         let title = clean(&finding.title);
         let room = self.width.map_or(usize::MAX, |width| width.saturating_sub(margin).max(LEAST_TITLE));
-        let mut text = format!("{window:<16}{GAP}{severity}{GAP}{detector:<width$}{GAP}{id:<ID$}{GAP}");
+        let mut text =
+            format!("{window:<16}{GAP}{lasts:<LASTS$}{GAP}{severity}{GAP}{detector:<width$}{GAP}{id:<ID$}{GAP}");
         for (number, line) in wrapped(&title, room).into_iter().enumerate() {
             let margin = if number == 0 { 0 } else { margin };
             // writing to a text does not fail
@@ -62,7 +66,7 @@ impl Table {
     }
 }
 
-const HEAD: (&str, &str, &str, &str, &str) = ("WINDOW (UTC)", "SEVERITY", "DETECTOR", "ID", "ALERT");
+const HEAD: [&str; 6] = ["WINDOW (UTC)", "LASTS", "SEVERITY", "DETECTOR", "ID", "ALERT"];
 
 /// Words in lines of this many characters; a longer word is cut.
 pub(in crate::cli) fn wrapped(text: &str, room: usize) -> Vec<String> {
@@ -93,6 +97,16 @@ pub(in crate::cli) fn wrapped(text: &str, room: usize) -> Vec<String> {
 /// A text of the lake as it may be shown: what is in it must not steer the terminal.
 pub(in crate::cli) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// How long it is from one time to the other (milliseconds since 1970): `40m`, `5h`, `3d`.
+fn lasts((start, end): (i64, i64)) -> String {
+    let minutes = end.saturating_sub(start) / 60_000;
+    match minutes {
+        0..120 if minutes % 60 != 0 => format!("{minutes}m"),
+        0..4320 => format!("{}h", minutes / 60),
+        _ => format!("{}d", minutes / 1440),
+    }
 }
 
 /// `2026-11-20 01:00`.
@@ -254,6 +268,13 @@ mod tests {
     #[test]
     fn what_a_log_says_does_not_steer_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn how_long_a_window_lasts_is_told_in_its_unit() {
+        let minutes = |minutes: i64| lasts((0, minutes * 60_000));
+        let told = [10, 60, 90, 120, 150, 1440, 4319, 4320].map(minutes);
+        assert_eq!(told, ["10m", "1h", "90m", "2h", "2h", "24h", "71h", "3d"]);
     }
 
     #[test]

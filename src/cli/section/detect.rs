@@ -28,23 +28,24 @@ fn shape() -> Shape {
 }
 
 fn detector(tunable: &dyn Tunable) -> Vec<Key> {
-    let mut keys = knobs(tunable.knobs());
+    let mut keys = knobs(tunable);
     if tunable.whose().is_empty() {
         return keys;
     }
     let doc =
         format!("Settings for single zones, by name of the {}'s zone. What is absent is as above.", tunable.whose());
-    keys.push(Key::new("zones", Shape::Named(knobs(tunable.knobs())), doc));
+    keys.push(Key::new("zones", Shape::Named(knobs(tunable)), doc));
     keys
 }
 
-fn knobs(knobs: &[Knob]) -> Vec<Key> {
+fn knobs(tunable: &dyn Tunable) -> Vec<Key> {
     let one = |knob: &Knob| {
         let doc = format!("{} [default: {}]", knob.doc.trim(), knob.default);
         Key::new(knob.name, Shape::Number(knob.least, knob.most), doc)
     };
-    let enabled = Key::new("enabled", Shape::Flag, "Whether it makes alerts. [default: true]");
-    std::iter::once(enabled).chain(knobs.iter().map(one)).collect()
+    let enabled = format!("Whether it makes alerts. [default: {}]", tunable.enabled());
+    let enabled = Key::new("enabled", Shape::Flag, enabled);
+    std::iter::once(enabled).chain(tunable.knobs().iter().map(one)).collect()
 }
 
 fn allow() -> Vec<Key> {

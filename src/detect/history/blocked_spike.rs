@@ -27,7 +27,7 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<BlockedSpike>) -> Vec<
     let mut found = Vec::new();
     let today = group.today().filter(|_| *enabled && points >= *hours);
     for member in today.iter().flat_map(|today| &today.members) {
-        if !member.hours.iter().any(|hour| refused(hour) >= *flows) {
+        if !member.hours.iter().any(|hour| refused(hour) >= *flows) || !group.knows(&member.who) {
             continue;
         }
         let past = group.points(&member.who, refused);

@@ -27,7 +27,7 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<BruteForce>) -> Vec<Fi
     let mut found = Vec::new();
     let today = group.today().filter(|_| *enabled);
     for member in today.iter().flat_map(|today| &today.members) {
-        if !member.hours.iter().any(|hour| short(hour) >= *conversations) {
+        if !member.hours.iter().any(|hour| short(hour) >= *conversations) || !group.knows(&member.who) {
             continue;
         }
         let past = group.points(&member.who, short);

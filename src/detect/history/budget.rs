@@ -7,6 +7,8 @@
 //!
 //! Severity: high. A confined zone is one that data must not leave.
 
+use std::collections::BTreeMap;
+
 use super::{Group, Hour, Kind, Run, Terms, during, of_hours, volume};
 use crate::boundary::Severity;
 use crate::detect::finding::{Finding, Query};
@@ -15,32 +17,27 @@ use crate::detect::settings::{Budget, Tuned};
 pub(super) const KIND: Kind = Kind { name: "budget" };
 
 pub(super) fn findings(group: Group<'_>, settings: &Tuned<Budget>) -> Vec<Finding> {
-    let Some(today) = group.today().filter(|_| settings.everywhere.enabled) else { return Vec::new() };
+    // of more clients than are kept neither the bytes nor the rows are all known
+    let Some(today) = group.today().filter(|today| settings.everywhere.enabled && !today.cut) else {
+        return Vec::new();
+    };
     let Some(Terms { budget: Some(budget), what, condition, .. }) = today.terms.as_deref() else {
         return Vec::new();
     };
     // of each hour, all clients together
-    let mut hours: Vec<(Hour, u64)> = Vec::new();
-    let mut all: Vec<&Hour> = today.members.iter().flat_map(|member| &member.hours).collect();
-    all.sort_by_key(|hour| hour.hour);
-    for hour in all {
-        let bytes = hour.most(|sum| sum.bytes);
-        match hours.last_mut().filter(|(last, _)| last.hour == hour.hour) {
-            Some((last, sum)) => {
-                last.merge(hour.clone());
-                *sum = sum.saturating_add(bytes);
-            }
-            None => hours.push((hour.clone(), bytes)),
-        }
+    let mut hours: BTreeMap<u8, (&Hour, u64)> = BTreeMap::new();
+    for hour in today.members.iter().flat_map(|member| &member.hours) {
+        let (_, sum) = hours.entry(hour.hour).or_insert((hour, 0));
+        *sum = sum.saturating_add(hour.most(|sum| sum.bytes));
     }
-    let found = hours.iter().filter(|(_, bytes)| bytes > budget).map(|(hour, bytes)| (hour, *bytes));
+    let found = hours.into_values().filter(|(_, bytes)| bytes > budget);
     let finding = |run: Run<'_, u64>| {
         let (start, end) = run.span(group.day());
         let mut query = Query::everything();
         query.and(condition);
         query.and("client_addr = coalesce(pkt_srcaddr, srcaddr) AND orientation <> 'reply'");
         query.within(Some(start), Some(end));
-        let bytes = run.hours.iter().map(|(_, bytes)| bytes).sum();
+        let bytes = run.hours.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         let most = run.hours.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
         let within: Vec<&Hour> = today
             .members

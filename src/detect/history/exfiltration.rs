@@ -60,7 +60,9 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Exfiltration>) -> Vec<
     let mut found = Vec::new();
     let today = group.today().filter(|_| *enabled);
     for member in today.iter().flat_map(|today| &today.members) {
-        if !member.hours.iter().any(|hour| sent(hour) >= megabytes.saturating_mul(1_000_000)) {
+        if !member.hours.iter().any(|hour| sent(hour) >= megabytes.saturating_mul(1_000_000))
+            || !group.knows(&member.who)
+        {
             continue;
         }
         let past = group.points(&member.who, sent);
@@ -82,7 +84,7 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Exfiltration>) -> Vec<
             query.text(SOURCE_ZONE, key.client_zone.as_deref());
             query.text(DESTINATION_ZONE, key.server_zone.as_deref());
             query.within(Some(start), Some(end));
-            let bytes: u64 = run.hours.iter().map(|(_, bytes)| bytes).sum();
+            let bytes = run.hours.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
             let usual = match &baseline {
                 Some(baseline) => format!(
                     "an hour of the seven days before had {} at the median and {} at most",

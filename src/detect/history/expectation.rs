@@ -7,15 +7,17 @@
 //! - **Too few** (`min_flows`): fewer records end in the period than it asks for; of one that asks for a single one, no
 //!   record spans any minute of it (a record may be of ten minutes). It is said 15 minutes after the period at the earliest,
 //!   by event time, and of a stream when all its shards are past that: flow logs arrive late. Nothing is said of a
-//!   period for which the lake has no record at all (that is `late`), of one before the lake's first record in two days, and of
-//!   one in which AWS says that it skipped records.
-//! - **Too many** (`max_flows`): more records end in the period. It is said at once.
+//!   period for which the lake has no record at all (that is `late`), of one before the lake's first record, and of one in
+//!   which AWS says that it skipped records. What is before the seven days before is not known: a lake with records in
+//!   their first hour is taken for older.
+//! - **Too many** (`max_flows`): more records end in the period. It is said at once, or of one of more than a day when it
+//!   ends.
 //!
 //! A period belongs to the day in which it can be said. A switch is all that is to be set; the thresholds stand in the map.
 //!
 //! Severity: medium.
 
-use super::past::{minutes, two_days};
+use super::past::{PAST, minutes, minutes_of_days};
 use super::{Group, Kind, Member, Terms, Who};
 use crate::boundary::Severity;
 use crate::detect::detector::count;
@@ -28,7 +30,7 @@ pub(super) const KIND: Kind = Kind { name: "expectation" };
 const LATENESS: i64 = 15;
 const DAY: i64 = 1440;
 
-/// Two days, in minutes from the beginning of the first.
+/// The day that is judged and those before, in minutes from its beginning.
 struct Seen {
     /// Minutes with any record of the lake.
     any: Vec<i64>,
@@ -36,32 +38,40 @@ struct Seen {
     spanned: Vec<i64>,
     /// Minutes of what AWS skipped.
     skipped: Vec<i64>,
-    /// Rows that end in a minute.
+    /// Rows that end in a minute, in order.
     each: Vec<(i64, u64)>,
 }
 
 impl Seen {
     fn of(group: Group<'_>) -> Self {
-        let (before, today) = (group.past().next().flatten(), group.today());
-        let both = |who: &Who| [before, today].map(|day| day.and_then(|day| day.member(who)));
-        let spans = |[before, today]: [Option<&Member>; 2]| two_days(&minutes(before), &minutes(today));
-        let days = [0, DAY].into_iter().zip(both(&Who::Unknown));
-        let each = days.flat_map(|(from, member)| {
+        let member = |who| group.days.each_ref().map(|day| day.as_ref().and_then(|day| day.member(who)));
+        let spans = |members: [Option<&Member>; PAST + 1]| minutes_of_days(&members.map(minutes));
+        let each = (0..).zip(member(&Who::Unknown)).flat_map(|(back, member)| {
             let each = member.into_iter().flat_map(|member| &member.each);
-            each.map(move |each| (from + i64::from(each.minute), each.flows))
+            each.map(move |each| (i64::from(each.minute) - back * DAY, each.flows))
         });
+        let mut each: Vec<(i64, u64)> = each.collect();
+        each.sort_unstable();
         Self {
-            any: group.clock.minutes(),
-            spanned: spans(both(&Who::Unknown)),
-            skipped: spans(both(&Who::Gap)),
-            each: each.collect(),
+            any: group.clock.all_minutes(),
+            spanned: spans(member(&Who::Unknown)),
+            skipped: spans(member(&Who::Gap)),
+            each,
         }
     }
 
     /// Rows that end in these minutes.
     fn flows(&self, (start, end): (i64, i64)) -> u64 {
-        let within = self.each.iter().filter(|(minute, _)| (start..end).contains(minute));
+        let first = self.each.partition_point(|(minute, _)| *minute < start);
+        let within = self.each.iter().skip(first).take_while(|(minute, _)| *minute < end);
         within.map(|(_, flows)| flows).sum()
+    }
+
+    /// The minute from which on the lake has records, if it has any.
+    fn first(&self) -> Option<i64> {
+        let first = self.any.first().copied()?;
+        let oldest = -(PAST as i64) * DAY;
+        Some(if first < oldest + 60 { oldest } else { first })
     }
 }
 
@@ -72,25 +82,29 @@ fn any_in(minutes: &[i64], (start, end): (i64, i64)) -> bool {
 }
 
 pub(super) fn findings(group: Group<'_>, settings: &Tuned<Expectation>) -> Vec<Finding> {
+    // a map that was changed days ago does not ask any more
     let days = [group.today(), group.past().next().flatten()];
     let terms = days.into_iter().flatten().find_map(|day| day.terms.as_deref());
     let (Some(terms), Some(now), true) = (terms, group.clock.now(), settings.everywhere.enabled) else {
         return Vec::new();
     };
-    let seen = Seen::of(group);
-    let Some(first) = seen.any.first().copied() else { return Vec::new() };
+    let (seen, now) = (Seen::of(group), now - DAY);
+    // where the map did not expect it yet, nobody counted
+    let asked = (0..).zip(group.days).take_while(|(back, day)| day.is_some() || !group.clock.has_records(*back));
+    let asked = asked.last().map_or(0, |(back, _)| back);
+    let Some(first) = seen.first().map(|first| first.max(-(asked as i64) * DAY)) else { return Vec::new() };
     let length = i64::from(terms.minutes).max(1);
-    // of these two days, in minutes since 1970
-    let origin = (group.day() / super::presence::MINUTE) - DAY;
-    let begin = (origin.div_euclid(length) * length) - origin;
+    // the first period that ends late enough to be of this day; minutes since 1970
+    let origin = group.day() / super::presence::MINUTE;
+    let begin = (origin - LATENESS - 1).div_euclid(length) * length - origin;
     let periods = (0..).map(|number| (begin + number * length, begin + (number + 1) * length));
-    let periods = periods.take_while(|(start, _)| *start < 2 * DAY);
+    let periods = periods.take_while(|(start, _)| *start < DAY);
     let (mut few, mut many) = (Vec::new(), Vec::new());
     for period in periods {
         let (start, end) = period;
         let flows = seen.flows(period);
         if let Some(least) = terms.least
-            && (DAY..=now).contains(&(end + LATENESS))
+            && (0..=now).contains(&(end + LATENESS))
             && (first..).contains(&start)
             && (if least > 1 { flows < least } else { !any_in(&seen.spanned, period) })
             && any_in(&seen.any, period)
@@ -99,7 +113,7 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Expectation>) -> Vec<F
             few.push((period, flows));
         }
         // of a period over midnight the day in which it ends says it
-        if terms.most.is_some_and(|most| flows > most) && (DAY + 1..=2 * DAY).contains(&end) && start >= 0 {
+        if terms.most.is_some_and(|most| flows > most) && (1..=DAY).contains(&end) {
             many.push((period, flows));
         }
     }
@@ -123,7 +137,7 @@ fn stretches(found: Vec<((i64, i64), u64)>) -> Vec<((i64, i64), u64)> {
 }
 
 fn finding(group: Group<'_>, terms: &Terms, (period, flows): ((i64, i64), u64), many: bool) -> Finding {
-    let (start, end) = (group.moment(period.0), group.moment(period.1));
+    let (start, end) = (group.moment(period.0 + DAY), group.moment(period.1 + DAY));
     let mut query = Query::everything();
     query.and(&terms.condition);
     query.within(Some(start), Some(end));

@@ -3,11 +3,11 @@
 use rustc_hash::FxHashMap;
 
 use super::presence::{Presence, seen_in};
-use super::state::{History, Hour, Member, Sum, Terms, Who};
-use super::{BUDGETS, DESTINATIONS, EXITS, EXPECTATIONS, PORTS, REFUSED, SERVICES, group_key};
+use super::state::{Call, History, Hour, Member, Sum, Terms, Who};
+use super::{BEACONS, BUDGETS, DESTINATIONS, EXITS, EXPECTATIONS, PORTS, REFUSED, SERVICES, group_key};
 use crate::boundary::{Boundary, Confidence, Verdict, Watch, WatchKind, ZoneId};
 use crate::detect::gather::{Address, Texts};
-use crate::detect::scan::{CompactRow, Logged};
+use crate::detect::scan::CompactRow;
 use crate::detect::seen::Seen;
 use crate::detect::state::State;
 use crate::detect::tally::Key;
@@ -22,6 +22,9 @@ const SHORT_BYTES: u64 = 20_000;
 /// Bytes of a member's hour once it is taken, about.
 const HOUR_BYTES: usize = 640;
 
+/// Bytes of a call, likewise.
+const CALL_BYTES: usize = 48;
+
 /// What a member belongs to.
 #[derive(Debug, Clone, Copy)]
 enum Family {
@@ -35,6 +38,8 @@ enum Family {
     Destinations,
     /// Requests to a protected zone, by port.
     Ports,
+    /// Calls of a host in the internet, by client, port and server.
+    Beacons,
     /// What goes through an exit with a budget, by client. Its port is the number of the watch.
     Budget,
 }
@@ -73,7 +78,7 @@ impl Place {
 }
 
 /// What changes with each record of a place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Cell {
     first_seen: Option<i64>,
     last_seen: i64,
@@ -97,7 +102,7 @@ impl CompactSum {
 }
 
 /// What seldom does.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Rest {
     place: Place,
     /// Of other interfaces.
@@ -116,9 +121,23 @@ pub(in crate::detect) struct Gatherer {
     cells: Vec<Cell>,
     rest: Vec<Rest>,
     presence: Presence,
+    /// Whether calls are kept at all: many know so many servers that it is not free.
+    beacons: bool,
+    /// The second of its day in which a call of a packed place begins, by its port.
+    calls: FxHashMap<([u64; 3], u16), u32>,
 }
 
 impl Gatherer {
+    /// Nothing yet; whether calls are kept for `beacon`.
+    pub(in crate::detect) fn new(beacons: bool) -> Self {
+        Self { beacons, ..Self::default() }
+    }
+
+    /// All that was gathered; begins anew.
+    pub(in crate::detect) fn hand_on(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.beacons))
+    }
+
     /// Looks at a record of this source; returns by how many bytes, about, the state grew.
     pub(in crate::detect) fn observe(&mut self, seen: &Seen<'_, '_>, source: u32, texts: &mut Texts) -> usize {
         let (Some(time), Some(boundary)) = (seen.time(), seen.boundary) else { return 0 };
@@ -131,14 +150,13 @@ impl Gatherer {
         }
         let (Some(path), Some((client, server))) = (judgement.path, judgement.zones) else { return grown };
         self.presence.narrow(interface, client, server);
-        for (number, watch) in boundary.watches().iter().enumerate() {
+        for (number, watch) in watching(boundary, client) {
             if let WatchKind::Expectation { .. } = watch.kind
                 && watch.sees(record, judgement)
             {
-                grown += self.presence.expect(number, start, time);
+                grown += self.presence.expect(usize::from(number), start, time);
             }
         }
-        let ends = seen.ends();
         let place = Place {
             hour: time - time.rem_euclid(HOUR),
             family: Family::Exits,
@@ -152,40 +170,46 @@ impl Gatherer {
         let mut add = |place, texts: &mut Texts| grown += self.add(place, seen, time, interface, texts);
         if matches!(judgement.verdict, Verdict::Blocked | Verdict::Attempt) {
             let known = client != ZoneId::INTERNET;
-            let client = if known { texts.address(ends.client) } else { None };
-            add(Place { family: Family::Refused, client, address: texts.address(ends.server), ..place }, texts);
+            let client = if known { texts.address(seen.client()) } else { None };
+            add(Place { family: Family::Refused, client, address: texts.address(seen.server()), ..place }, texts);
         }
         if record.action() != Some(Action::Accept) {
             return grown;
         }
-        for (number, watch) in (0..).zip(boundary.watches()) {
+        for (number, watch) in watching(boundary, client) {
             if let WatchKind::Budget { .. } = watch.kind
                 && path.client_is_source
                 && watch.sees(record, judgement)
             {
                 let zones = (ZoneId::ANY, ZoneId::ANY);
-                let address = texts.address(ends.client);
+                let address = texts.address(seen.client());
                 add(Place { family: Family::Budget, port: number, zones, address, ..place }, texts);
             }
         }
-        let (source, destination, from) =
-            if path.client_is_source { (client, server, ends.client) } else { (server, client, ends.server) };
+        let (source, destination) = if path.client_is_source { (client, server) } else { (server, client) };
         if destination == ZoneId::INTERNET && source != ZoneId::INTERNET {
-            add(Place { zones: (source, destination), address: texts.address(from), ..place }, texts);
+            add(Place { zones: (source, destination), address: texts.address(seen.sender()), ..place }, texts);
         }
         if !path.client_is_source || path.confidence == Confidence::Weak {
             return grown;
         }
-        let (Some(port), Some(protocol @ (6 | 17)), Some(_)) = (record.dstport(), record.protocol(), record.srcport())
+        let (Some(port), Some(protocol @ (6 | 17)), Some(client_port)) =
+            (record.dstport(), record.protocol(), record.srcport())
         else {
             return grown;
         };
         let place = Place { port, protocol, ..place };
+        if self.beacons && server == ZoneId::INTERNET && client != ZoneId::INTERNET {
+            let (client, address) = (texts.address(seen.client()), texts.address(seen.server()));
+            let place = Place { family: Family::Beacons, client, address, ..place };
+            grown += self.add(place, seen, time, interface, texts) + self.call(&place, client_port, start);
+        }
+        let mut add = |place, texts: &mut Texts| grown += self.add(place, seen, time, interface, texts);
         let expected = judgement.verdict == Verdict::Expected;
         if boundary.is_protected(server) {
             if expected && client != ZoneId::INTERNET {
                 let short = number(seen, Field::Packets) <= SHORT_PACKETS && number(seen, Field::Bytes) <= SHORT_BYTES;
-                let address = texts.address(ends.client);
+                let address = texts.address(seen.client());
                 add(Place { family: Family::Services, short, address, ..place }, texts);
             } else if expected || judgement.verdict == Verdict::Breach {
                 // those of services are added when all is taken
@@ -193,9 +217,21 @@ impl Gatherer {
             }
         }
         if expected && boundary.is_confined(client) {
-            add(Place { family: Family::Destinations, address: texts.address(ends.server), ..place }, texts);
+            add(Place { family: Family::Destinations, address: texts.address(seen.server()), ..place }, texts);
         }
         grown
+    }
+
+    /// There is a packet of this port of the client; returns by how many bytes, about, the state grew.
+    fn call(&mut self, place: &Place, port: u16, start: Option<i64>) -> usize {
+        let Some(start) = start else { return 0 };
+        let day = place.day();
+        // what began the day before was there at its end; fewer than 86,400
+        let second = (start.saturating_sub(day).clamp(0, DAY - 1) / 1000) as u32;
+        let (before, whose) = (self.calls.len(), Place { hour: day, ..*place });
+        let first = self.calls.entry((whose.packed(), port)).or_insert(second);
+        *first = second.min(*first);
+        (self.calls.len() - before) * CALL_BYTES
     }
 
     fn add(&mut self, place: Place, seen: &Seen<'_, '_>, time: i64, interface: u32, texts: &mut Texts) -> usize {
@@ -240,76 +276,124 @@ impl Gatherer {
     }
 
     /// The states of what was gathered, in no order.
-    pub(in crate::detect) fn take(self, boundary: &Boundary, texts: &Texts) -> Vec<(Key, State)> {
-        let mut groups: FxHashMap<Key, (bool, Vec<Member>)> = FxHashMap::default();
-        let mut put = |key: Key, protected: bool, member: Option<Member>| {
-            let (guarded, members) = groups.entry(key).or_default();
-            *guarded |= protected;
-            members.extend(member);
-        };
-        self.presence.take(boundary, texts, &mut put);
-        for (cell, rest) in self.cells.into_iter().zip(self.rest) {
+    pub(in crate::detect) fn take(mut self, boundary: &Boundary, texts: &Texts) -> Vec<(Key, State)> {
+        self.add_ports(texts);
+        // of nearly all groups there are many members, and text is made once
+        let mut packed: FxHashMap<[u64; 3], (Place, Vec<Member>)> = FxHashMap::default();
+        let mut calls: FxHashMap<[u64; 3], Vec<Call>> = FxHashMap::default();
+        for ((whose, port), second) in self.calls {
+            calls.entry(whose).or_default().push(Call { port, second });
+        }
+        for (cell, rest) in self.cells.into_iter().zip(&self.rest) {
             let place = rest.place;
-            let day = place.hour - place.hour.rem_euclid(DAY);
-            let (client, server) = place.zones;
-            let name = |zone: ZoneId| Some(boundary.zone_name(zone).to_owned());
-            let hour = Hour {
-                // fewer than 24
-                hour: ((place.hour - day) / HOUR) as u8,
-                short: place.short,
-                ..cell.expand(&rest, texts)
-            };
-            let who = match place.family {
-                Family::Ports => Who::Port(place.port, place.protocol),
-                _ => place.address.map_or(Who::Unknown, |address| Who::Address(logged(address, texts))),
-            };
-            let member = |who, hour| Some(Member { hours: vec![hour], ..seen_in(who, [0; 24]) });
-            let service = |family| Key {
-                client_zone: name(client),
-                server_zone: name(server),
-                server_port: Some(place.port),
-                protocol: Some(place.protocol),
-                ..group_key(day, family)
-            };
-            let ports = || Key { server_zone: name(server), ..group_key(day, PORTS) };
-            let (key, protected) = match place.family {
-                Family::Exits => {
-                    let key = Key { client_zone: name(client), server_zone: name(server), ..group_key(day, EXITS) };
-                    (key, boundary.is_protected(client))
-                }
-                Family::Refused => {
-                    let key = Key { client_zone: name(client), server_zone: name(server), ..group_key(day, REFUSED) };
-                    let client = place.client.map(|address| logged(address, texts).to_string());
-                    (Key { client_addr: client, ..key }, false)
-                }
-                Family::Services => {
-                    let of_port = Hour { short: false, ..hour.clone() };
-                    put(ports(), false, member(Who::Port(place.port, place.protocol), of_port));
-                    (service(SERVICES), false)
-                }
-                Family::Destinations => (service(DESTINATIONS), false),
-                Family::Ports => (ports(), false),
-                Family::Budget => match boundary.watches().get(usize::from(place.port)) {
-                    Some(watch) => (watched(day, watch), false),
-                    None => continue,
-                },
-            };
-            put(key, protected, member(who, hour));
+            let group = place.group();
+            let (_, members) = packed.entry(group.packed()).or_insert((group, Vec::new()));
+            let member = seen_in(place.who(texts), [0; 24]);
+            let calls = calls.remove(&Place { hour: place.day(), ..place }.packed()).unwrap_or_default();
+            members.push(Member { hours: vec![cell.expand(rest, texts)], calls, ..member });
+        }
+        let mut groups: FxHashMap<Key, (bool, Vec<Member>)> = FxHashMap::default();
+        self.presence.take(boundary, texts, &mut |key, member| {
+            let (_, members) = groups.entry(key).or_default();
+            members.extend(member);
+        });
+        for (group, added) in packed.into_values() {
+            let Some(key) = group.key(boundary, texts) else { continue };
+            let (protected, members) = groups.entry(key).or_default();
+            *protected |= matches!(group.family, Family::Exits) && boundary.is_protected(group.zones.0);
+            members.extend(added);
         }
         let state = |(key, (protected, members)): (Key, _)| {
-            let watch = boundary.watches().iter().find(|watch| {
-                watched(0, watch).detector == key.detector
-                    && (key.rule.as_ref(), key.reason.as_ref()) == (Some(&watch.id), Some(&watch.what))
-            });
-            let terms = watch.map(|watch| Box::new(terms(watch)));
+            let terms = terms(&key, boundary).map(Box::new);
             (key, State::History(History { terms, ..History::new(protected, members) }))
         };
         groups.into_iter().map(state).collect()
     }
+
+    /// Adds what was done on the ports of protected zones: of services it is known already.
+    fn add_ports(&mut self, texts: &Texts) {
+        for number in 0..self.cells.len() {
+            let (Some(cell), Some(rest)) = (self.cells.get(number), self.rest.get(number)) else { continue };
+            let Family::Services = rest.place.family else { continue };
+            let (_, server) = rest.place.zones;
+            let zones = (ZoneId::ANY, server);
+            let place = Place { family: Family::Ports, short: false, zones, address: None, ..rest.place };
+            let (cell, rest) = (cell.clone(), Rest { place, ..rest.clone() });
+            let next = self.cells.len() as u32;
+            let found = *self.places.entry(place.packed()).or_insert(next) as usize;
+            match self.cells.get_mut(found).zip(self.rest.get_mut(found)) {
+                Some((have, of_have)) => have.merge(of_have, &cell, &rest, texts),
+                None => {
+                    self.cells.push(cell);
+                    self.rest.push(rest);
+                }
+            }
+        }
+    }
+}
+
+impl Place {
+    /// The group that it belongs to.
+    fn group(&self) -> Self {
+        let (port, protocol) = if let Family::Ports = self.family { (0, 0) } else { (self.port, self.protocol) };
+        Self { hour: self.day(), short: false, address: None, port, protocol, ..*self }
+    }
+
+    /// Start of its day, milliseconds since 1970.
+    fn day(&self) -> i64 {
+        self.hour - self.hour.rem_euclid(DAY)
+    }
+
+    /// The member.
+    fn who(&self, texts: &Texts) -> Who {
+        match self.family {
+            Family::Ports => Who::Port(self.port, self.protocol),
+            _ => self.address.map_or(Who::Unknown, |address| Who::Address(texts.logged(address))),
+        }
+    }
+
+    /// The key of a group.
+    fn key(&self, boundary: &Boundary, texts: &Texts) -> Option<Key> {
+        let of = |family| group_key(self.day(), family);
+        let name = |zone: ZoneId| Some(boundary.zone_name(zone).to_owned());
+        let client_addr = || self.client.map(|address| texts.written(address));
+        let (client, server) = self.zones;
+        let between = |family| Key { client_zone: name(client), server_zone: name(server), ..of(family) };
+        let service = |family| Key { server_port: Some(self.port), protocol: Some(self.protocol), ..between(family) };
+        Some(match self.family {
+            Family::Exits => between(EXITS),
+            Family::Refused => Key { client_addr: client_addr(), ..between(REFUSED) },
+            Family::Beacons => Key { client_addr: client_addr(), ..service(BEACONS) },
+            Family::Services => service(SERVICES),
+            Family::Destinations => service(DESTINATIONS),
+            Family::Ports => Key { server_zone: name(server), ..of(PORTS) },
+            Family::Budget => watched(self.day(), boundary.watches().get(usize::from(self.port))?),
+        })
+    }
 }
 
 impl Cell {
+    /// Adds what another place has, each with its rest.
+    fn merge(&mut self, rest: &mut Rest, other: &Self, of_other: &Rest, texts: &Texts) {
+        self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
+        self.last_seen = self.last_seen.max(other.last_seen);
+        for sum in std::iter::once(&other.sum).chain(&of_other.sums) {
+            let mut have = std::iter::once(&mut self.sum).chain(&mut rest.sums);
+            match have.find(|have| have.interface == sum.interface) {
+                Some(have) => {
+                    have.flows += sum.flows;
+                    have.bytes = have.bytes.saturating_add(sum.bytes);
+                }
+                None => rest.sums.push(*sum),
+            }
+        }
+        if of_other.first.before(&rest.first, texts) {
+            (rest.first, rest.dstport, rest.protocol) = (of_other.first, of_other.dstport, of_other.protocol);
+        }
+    }
+
     fn expand(&self, rest: &Rest, texts: &Texts) -> Hour {
+        let place = &rest.place;
         let all = || std::iter::once(&self.sum).chain(&rest.sums);
         let sum = |sum: &CompactSum| Sum {
             interface: texts.get(sum.interface).to_owned(),
@@ -319,8 +403,9 @@ impl Cell {
         let mut sums: Vec<Sum> = all().map(sum).collect();
         sums.sort_by(|one, other| one.interface.cmp(&other.interface));
         Hour {
-            hour: 0,
-            short: false,
+            // fewer than 24
+            hour: ((place.hour - place.day()) / HOUR) as u8,
+            short: place.short,
             flows: all().map(|sum| sum.flows).sum(),
             first_seen: self.first_seen,
             last_seen: Some(self.last_seen),
@@ -334,23 +419,32 @@ fn number(seen: &Seen<'_, '_>, field: Field) -> u64 {
     seen.record.number(field).and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
 }
 
-/// The key of what the map wants watched.
-pub(super) fn watched(day: i64, watch: &Watch) -> Key {
-    let family = if let WatchKind::Budget { .. } = watch.kind { BUDGETS } else { EXPECTATIONS };
-    Key { rule: Some(watch.id.clone()), reason: Some(watch.what.clone()), ..group_key(day, family) }
+/// The watches that may count a record whose client is in this zone, with their places.
+fn watching(boundary: &Boundary, client: ZoneId) -> impl Iterator<Item = (u16, &Watch)> {
+    let watch = |place: &u16| Some((*place, boundary.watches().get(usize::from(*place))?));
+    boundary.watching(client).iter().filter_map(watch)
 }
 
-fn terms(watch: &Watch) -> Terms {
+/// The family of what the map wants watched.
+fn family(watch: &Watch) -> &'static str {
+    if let WatchKind::Budget { .. } = watch.kind { BUDGETS } else { EXPECTATIONS }
+}
+
+/// The key of what the map wants watched.
+pub(super) fn watched(day: i64, watch: &Watch) -> Key {
+    Key { rule: Some(watch.id.clone()), reason: Some(watch.what.clone()), ..group_key(day, family(watch)) }
+}
+
+/// What is asked of the group with this key, where the map wants it watched.
+fn terms(key: &Key, boundary: &Boundary) -> Option<Terms> {
+    let is = |watch: &&Watch| {
+        key.detector == family(watch)
+            && (key.rule.as_ref(), key.reason.as_ref()) == (Some(&watch.id), Some(&watch.what))
+    };
+    let watch = boundary.watches().iter().find(is)?;
     let (budget, least, most, minutes) = match watch.kind {
         WatchKind::Budget { bytes } => (Some(bytes), None, None, 60),
         WatchKind::Expectation { least, most, minutes } => (None, least, most, minutes),
     };
-    Terms { budget, least, most, minutes, what: watch.what.clone(), condition: watch.condition.clone() }
-}
-
-fn logged(address: Address, texts: &Texts) -> Logged {
-    match address {
-        Address::V4(address) => Logged::V4(address),
-        Address::Written(number) => Logged::Written(texts.get(number).to_owned()),
-    }
+    Some(Terms { budget, least, most, minutes, what: watch.what.clone(), condition: watch.condition.clone() })
 }

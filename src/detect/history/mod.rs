@@ -11,6 +11,7 @@
 //! | refused | client (its zone, from the internet), server zone | server | verdicts `blocked` and `attempt` | `blocked-spike` |
 //! | services | client zone, server zone, port, protocol | client | allowed requests to protected zones | `brute-force`, `new-source` |
 //! | destinations | the same | server | allowed requests of confined zones | `new-destination` |
+//! | beacons | client zone, client, port, protocol | server in the internet | accepted requests, and when calls begin | `beacon` |
 //! | budgets | exit of a confined zone | client | accepted requests through it | `budget` |
 //! | expectations | expectation | | minutes with its records | `expectation` |
 //! | ports | protected server zone | port, protocol | accepted requests | `new-service` |
@@ -20,8 +21,10 @@
 //! same however the records came (I7, I8). An hour is compared with hours of the past, never with those of its own day.
 //!
 //! Of a group with more than 4096 members in a day those with the smallest hashes are kept, and the others have no
-//! alerts: memory is bounded, and which they are does not depend on any order.
+//! alerts: memory is bounded, and which they are does not depend on any order. Who may have been left out of a day before
+//! has none either: nothing is called new, or much, for want of room.
 
+mod beacon;
 mod blocked_spike;
 mod brute_force;
 mod budget;
@@ -39,9 +42,9 @@ mod state;
 pub(super) use gather::Gatherer;
 pub use past::{Clock, PAST};
 pub(super) use presence::shard;
-pub use state::{Each, History, Hour, Member, Minutes, Sum, Terms, Who};
+pub use state::{Call, Each, History, Hour, Member, Minutes, Sum, Terms, Who};
 
-use super::detector::Detector;
+use super::detector::Kind;
 use super::finding::{Finding, Query};
 use super::settings::Settings;
 use super::tally::Key;
@@ -49,6 +52,7 @@ use super::window::Window;
 
 /// What the detectors of the keys of these states begin with.
 const PREFIX: &str = "history/";
+const BEACONS: &str = "history/beacons";
 const BUDGETS: &str = "history/budgets";
 const CLOCK: &str = "history/clock";
 const DESTINATIONS: &str = "history/destinations";
@@ -59,19 +63,8 @@ const PORTS: &str = "history/ports";
 const REFUSED: &str = "history/refused";
 const SERVICES: &str = "history/services";
 
-/// What distinguishes the detectors of this kind.
-struct Kind {
-    name: &'static str,
-}
-
-impl Detector for Kind {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-}
-
 /// All of them.
-const KINDS: [&Kind; 10] = [
+const KINDS: [&Kind; 11] = [
     &exfiltration::KIND,
     &blocked_spike::KIND,
     &brute_force::KIND,
@@ -82,6 +75,7 @@ const KINDS: [&Kind; 10] = [
     &expectation::KIND,
     &silent::KIND,
     &late::KIND,
+    &beacon::KIND,
 ];
 
 /// Their names.
@@ -94,25 +88,14 @@ pub fn is_history(key: &Key) -> bool {
     key.detector.starts_with(PREFIX)
 }
 
-/// Whether this is the key of a clock. Only budgets, which ask nothing of it, stand before it in a day.
+/// Whether this is the key of a clock. Only what asks nothing of it stands before it in a day.
 pub fn is_clock(key: &Key) -> bool {
     key.detector == CLOCK
 }
 
 /// The key of a family's group in the day that begins at this time.
 fn group_key(day: i64, family: &str) -> Key {
-    Key {
-        window: Window(Some(day)),
-        detector: family.to_owned(),
-        rule: None,
-        reason: None,
-        client_zone: None,
-        server_zone: None,
-        client_addr: None,
-        server_addr: None,
-        server_port: None,
-        protocol: None,
-    }
+    Key::bare(Window(Some(day)), family)
 }
 
 /// A group in the day that is judged, and in the days before.
@@ -134,7 +117,7 @@ pub fn history_findings(
     settings: &Settings,
 ) -> Vec<Finding> {
     // while a shard is days behind, who is new and what is much cannot be said
-    if clock.now().is_none() && key.detector != BUDGETS {
+    if clock.now().is_none() && ![BEACONS, BUDGETS].contains(&key.detector.as_str()) {
         return Vec::new();
     }
     let group = Group { key, days, clock };
@@ -149,6 +132,7 @@ pub fn history_findings(
             found
         }
         DESTINATIONS => newcomers::findings(&newcomers::NEW_DESTINATION, group, &settings.new_destination),
+        BEACONS => beacon::findings(group, &settings.beacon),
         BUDGETS => budget::findings(group, &settings.budget),
         EXPECTATIONS => expectation::findings(group, &settings.expectation),
         PORTS => new_service::findings(group, &settings.new_service),
@@ -183,7 +167,7 @@ impl<'m, M> Run<'m, M> {
         let mut runs: Vec<Self> = Vec::new();
         for (hour, measure) in found {
             match runs.last_mut() {
-                Some(run) if run.hours.last().is_some_and(|(last, _)| last.hour + 1 == hour.hour) => {
+                Some(run) if run.hours.last().is_some_and(|(last, _)| last.hour.checked_add(1) == Some(hour.hour)) => {
                     run.hours.push((hour, measure));
                 }
                 _ => runs.push(Self { hours: vec![(hour, measure)] }),
@@ -209,7 +193,7 @@ impl<'m, M> Run<'m, M> {
 fn of_hours<'h>(hours: impl IntoIterator<Item = &'h Hour>, mut finding: Finding) -> Finding {
     let mut evidence = Vec::new();
     for hour in hours {
-        finding.flows += hour.flows;
+        finding.flows = finding.flows.saturating_add(hour.flows);
         finding.first_seen = [finding.first_seen, hour.first_seen].into_iter().flatten().min();
         finding.last_seen = [finding.last_seen, hour.last_seen].into_iter().flatten().max();
         evidence.extend(hour.first.as_deref().cloned());

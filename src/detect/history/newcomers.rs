@@ -37,11 +37,11 @@ pub(super) fn findings(kind: &Kind, group: Group<'_>, settings: &Tuned<Newcomers
     if new.len() as u64 > *alerts { vec![of(&new)] } else { new.iter().map(|member| of(&[member])).collect() }
 }
 
-/// Members that were there on none of the days before.
+/// Members that were there on none of the days before, as far as those are known.
 pub(super) fn newcomers(group: Group<'_>) -> Vec<&Member> {
     let members = group.today().map(|today| today.members.as_slice()).unwrap_or_default();
     let known = |who: &Who| group.past().flatten().any(|day| day.member(who).is_some());
-    members.iter().filter(|member| !known(&member.who)).collect()
+    members.iter().filter(|member| !known(&member.who) && group.knows(&member.who)).collect()
 }
 
 /// Days before, but the first on which there was anybody, on which somebody came that was not there before.

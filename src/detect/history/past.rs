@@ -51,6 +51,11 @@ impl Clock {
         self.now.filter(|now| *now >= 1440)
     }
 
+    /// Whether there are records so many days before.
+    pub(super) fn has_records(&self, back: usize) -> bool {
+        self.days.get(back).is_some_and(|day| day.iter().any(|bits| *bits != 0))
+    }
+
     /// Hours of the past that have records.
     pub(super) fn past_hours(&self) -> u64 {
         self.days.iter().skip(1).flatten().filter(|bits| **bits != 0).count() as u64
@@ -59,6 +64,11 @@ impl Clock {
     /// Days of the past that have records.
     pub(super) fn past_days(&self) -> u64 {
         self.days.iter().skip(1).filter(|day| day.iter().any(|bits| *bits != 0)).count() as u64
+    }
+
+    /// Minutes with records of all days, from the beginning of the one that is judged.
+    pub(super) fn all_minutes(&self) -> Vec<i64> {
+        minutes_of_days(&self.days)
     }
 
     /// Minutes with records, of the day before and the day itself, from the beginning of the day before.
@@ -89,6 +99,15 @@ pub(super) fn two_days(before: &[u64; 24], today: &[u64; 24]) -> Vec<i64> {
     hours.flat_map(of_hour).collect()
 }
 
+/// Minutes of the day that is judged and of those before, which are given by how many before: from its beginning, so that
+/// earlier ones are negative.
+pub(super) fn minutes_of_days(days: &[[u64; 24]; PAST + 1]) -> Vec<i64> {
+    let of_day = |(back, bits): (usize, &[u64; 24])| {
+        two_days(&[0; 24], bits).into_iter().map(move |minute| minute - (back as i64 + 1) * 1440)
+    };
+    days.iter().enumerate().rev().flat_map(of_day).collect()
+}
+
 impl<'g> Group<'g> {
     /// What it did in the day that is judged.
     pub(super) fn today(&self) -> Option<&'g History> {
@@ -110,6 +129,11 @@ impl<'g> Group<'g> {
         self.days.iter().skip(1).map(Option::as_ref)
     }
 
+    /// Whether all of a member's past is known: of a day with more members than are kept it may have been left out.
+    pub(super) fn knows(&self, who: &Who) -> bool {
+        self.past().flatten().all(|day| !day.cut || day.member(who).is_some())
+    }
+
     /// What a measure says of every hour of the past that a member has, where it is not zero.
     pub(super) fn points(&self, who: &Who, measure: impl Fn(&Hour) -> u64) -> Vec<u64> {
         let members = self.past().flatten().filter_map(|day| day.member(who));
@@ -119,7 +143,12 @@ impl<'g> Group<'g> {
     /// The finding of a detector from one time to another, with nothing in it yet: what the key of its alert is follows
     /// from the group's.
     pub(super) fn empty(&self, kind: &Kind, (start, end): (i64, i64), query: String, key: Key) -> Finding {
-        let key = Key { window: Window(Some(start)), detector: kind.name.to_owned(), ..key };
+        // a window that began on another day may be judged on this one, and after more input on that: two alerts
+        let reason = match key.reason {
+            reason if start >= self.day() => reason,
+            reason => Some(format!("{} (judged {})", reason.unwrap_or_default(), self.day())),
+        };
+        let key = Key { window: Window(Some(start)), detector: kind.name.to_owned(), reason, ..key };
         Finding::empty(kind, &key, Some(end), query)
     }
 }

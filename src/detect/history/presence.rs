@@ -227,8 +227,8 @@ impl Presence {
         }
     }
 
-    /// Hands over what was gathered: keys, whether they are of a protected zone, and a member, if anybody was there.
-    pub(super) fn take(self, boundary: &Boundary, texts: &Texts, put: &mut impl FnMut(Key, bool, Option<Member>)) {
+    /// Hands over what was gathered: keys, and a member, if anybody was there.
+    pub(super) fn take(self, boundary: &Boundary, texts: &Texts, put: &mut impl FnMut(Key, Option<Member>)) {
         for Face { day, name, minutes, zones } in self.faces {
             let id = texts.get(name);
             if id.is_empty() {
@@ -242,27 +242,27 @@ impl Presence {
                 names
             };
             let member = Member { zones: zones.map(named), ..seen_in(Who::Interface(id.to_owned()), minutes) };
-            put(group_key(day, INTERFACES), false, Some(member));
+            put(group_key(day, INTERFACES), Some(member));
         }
         for Expected { watch, day, minutes, each } in self.expected {
             let each = each.into_iter().map(|(minute, flows)| Each { minute, flows }).collect();
             match boundary.watches().get(watch) {
                 Some(watch) => {
                     let member = Member { each, ..seen_in(Who::Unknown, minutes) };
-                    put(watched(day, watch), false, Some(member));
+                    put(watched(day, watch), Some(member));
                 }
                 None => {
                     for watch in boundary.watches() {
-                        put(watched(day, watch), false, Some(seen_in(Who::Gap, minutes)));
+                        put(watched(day, watch), Some(seen_in(Who::Gap, minutes)));
                     }
                 }
             }
         }
         for CompactClock { day, source, minutes } in self.clocks {
             // what is expected and does not come has a history too, wherever there are records
-            boundary.watches().iter().for_each(|watch| put(watched(day, watch), false, None));
+            boundary.watches().iter().for_each(|watch| put(watched(day, watch), None));
             let who = Who::Source(texts.get(source).to_owned());
-            put(group_key(day, CLOCK), false, Some(seen_in(who, minutes)));
+            put(group_key(day, CLOCK), Some(seen_in(who, minutes)));
         }
     }
 }
@@ -280,5 +280,5 @@ fn mark(minutes: &mut [u64; 24], moment: i64) {
 pub(super) fn seen_in(who: Who, minutes: [u64; 24]) -> Member {
     let hours = (0..).zip(minutes).filter(|(_, bits)| *bits != 0);
     let minutes = hours.map(|(hour, bits)| Minutes { hour, bits }).collect();
-    Member { who, hours: Vec::new(), minutes, each: Vec::new(), zones: None }
+    Member { who, hours: Vec::new(), minutes, each: Vec::new(), calls: Vec::new(), zones: None }
 }

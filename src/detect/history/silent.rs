@@ -52,6 +52,10 @@ struct Silence {
 
 pub(super) fn findings(group: Group<'_>, settings: &Tuned<Silent>) -> Vec<Finding> {
     let Some(now) = group.clock.now() else { return Vec::new() };
+    // of more interfaces than are kept, who was left out is not silent
+    if [group.today(), group.past().next().flatten()].into_iter().flatten().any(|day| day.cut) {
+        return Vec::new();
+    }
     let faces = faces(group);
     let mut silent: Vec<(&Face<'_>, Silence)> = Vec::new();
     for face in &faces {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::beacon::CALLS;
 use crate::detect::scan::Logged;
 use crate::detect::sketch::hash;
 use crate::detect::tally::Evidence;
@@ -108,6 +109,15 @@ pub struct Each {
     pub flows: u64,
 }
 
+/// A port of a client, and when it was seen first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Call {
+    /// The port.
+    pub port: u16,
+    /// The second of the day.
+    pub second: u32,
+}
+
 /// What the map wants watched, as far as it must be known to judge it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Terms {
@@ -136,6 +146,8 @@ pub struct Member {
     pub minutes: Vec<Minutes>,
     /// Minutes with rows, in order; of expectations alone.
     pub each: Vec<Each>,
+    /// By port, each of them once; of beacons alone. Of too many those whose ports have the smallest hashes.
+    pub calls: Vec<Call>,
     /// Of an interface: the zones that stand in each of its records, in order; `None`: nothing was placed yet.
     pub zones: Option<Vec<String>>,
 }
@@ -145,6 +157,7 @@ impl Member {
         self.hours.extend(other.hours);
         self.minutes.extend(other.minutes);
         self.each.extend(other.each);
+        self.calls.extend(other.calls);
         self.zones = match (self.zones.take(), other.zones) {
             (Some(zones), Some(others)) => Some(zones.into_iter().filter(|zone| others.contains(zone)).collect()),
             (zones, others) => zones.or(others),
@@ -177,6 +190,14 @@ impl Member {
             }
             same
         });
+        // the first of a port comes first
+        self.calls.sort_unstable();
+        self.calls.dedup_by_key(|call| call.port);
+        if self.calls.len() > CALLS {
+            self.calls.sort_by_cached_key(|call| hash(&call.port));
+            self.calls.truncate(CALLS);
+            self.calls.sort_unstable();
+        }
     }
 }
 

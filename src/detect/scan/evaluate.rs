@@ -6,7 +6,7 @@ use super::probes::Source as Tried;
 use super::probes::{Crowd, EVIDENCE, Logged, Number, PANE, Probe, Probes, Rows, Targets};
 use super::{FAMILY, Thresholds};
 use crate::boundary::{Severity, Verdict};
-use crate::detect::detector::{Detector, client, count, server};
+use crate::detect::detector::{Detector, Kind, client, count, server};
 use crate::detect::finding::{DESTINATION_ZONE, Finding, Query, SOURCE, SOURCE_ZONE};
 use crate::detect::settings::{Horizontal, Settings, Slow, Vertical};
 use crate::detect::tally::{Evidence, Key};
@@ -18,17 +18,6 @@ const WINDOW: u8 = 6;
 const QUIET: u8 = 6;
 /// The built-in zone of sources outside.
 const INTERNET: &str = "internet";
-
-/// What distinguishes the three.
-struct Kind {
-    name: &'static str,
-}
-
-impl Detector for Kind {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-}
 
 const VERTICAL: Kind = Kind { name: "scan.vertical" };
 const HORIZONTAL: Kind = Kind { name: "scan.horizontal" };
@@ -318,16 +307,5 @@ fn source_key(day: Window, zone: &str, source: &Logged) -> Key {
 
 /// The key of the state of a bucket of sources.
 pub(in crate::detect) fn state_key(day: Window, bucket: u8) -> Key {
-    Key {
-        window: day,
-        detector: format!("{FAMILY}/{bucket}"),
-        rule: None,
-        reason: None,
-        client_zone: None,
-        server_zone: None,
-        client_addr: None,
-        server_addr: None,
-        server_port: None,
-        protocol: None,
-    }
+    Key::bare(day, &format!("{FAMILY}/{bucket}"))
 }

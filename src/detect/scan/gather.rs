@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rustc_hash::FxHashMap;
 
-use super::probes::{Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts, bucket};
+use super::probes::{Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts, bucket};
 use super::{CONTACTS, pane, state_key};
 use crate::boundary::{Boundary, Confidence, Orientation, Path, Verdict, ZoneId};
 use crate::detect::gather::{Address, Texts};
@@ -127,22 +127,27 @@ impl CompactRow {
 
     /// Whether this one of the record comes before, by time and place.
     pub(in crate::detect) fn after(&self, start: Option<i64>, seen: &Seen<'_, '_>, texts: &Texts) -> bool {
-        (start, seen.source, seen.line) < (self.start, texts.get(self.source), self.line)
+        (start, seen.source, seen.line) < self.place(texts)
+    }
+
+    /// Whether it comes before the other.
+    pub(in crate::detect) fn before(&self, other: &Self, texts: &Texts) -> bool {
+        self.place(texts) < other.place(texts)
+    }
+
+    fn place<'t>(&self, texts: &'t Texts) -> (Option<i64>, &'t str, i64) {
+        (self.start, texts.get(self.source), self.line)
     }
 
     /// The row as an alert shows it; its server's port and its protocol are not in it.
     pub(in crate::detect) fn evidence(&self, dstport: Option<u16>, protocol: Option<u8>, texts: &Texts) -> Evidence {
-        let written = |address: Address| match address {
-            Address::V4(address) => address.to_string(),
-            Address::Written(number) => texts.get(number).to_owned(),
-        };
         Evidence {
             start: self.start,
             source: Some(texts.get(self.source).to_owned()),
             line: self.line,
-            srcaddr: self.srcaddr.map(written),
+            srcaddr: self.srcaddr.map(|address| texts.written(address)),
             srcport: self.srcport,
-            dstaddr: self.dstaddr.map(written),
+            dstaddr: self.dstaddr.map(|address| texts.written(address)),
             dstport,
             protocol,
             action: self.action.map(|action| action.as_str().to_owned()),
@@ -253,7 +258,7 @@ impl Gatherer {
         let contact = contact_hash(server, port, protocol);
         let time = seen.time()?;
         let IpAddr::V4(client) = client else {
-            let (source, grown) = self.source(pane(time).0, texts.address(seen.ends().client)?, zone);
+            let (source, grown) = self.source(pane(time).0, texts.address(seen.client())?, zone);
             self.sources.get_mut(source as usize)?.meet(contact);
             return Some(grown);
         };
@@ -321,7 +326,7 @@ impl Gatherer {
             let Some(probes) = probes.get_mut(target.source as usize) else { continue };
             probes.push(Probe {
                 target: Target {
-                    server: numbers.logged(target.server),
+                    server: texts.logged(target.server),
                     zone: numbers.zone(target.zone, boundary, &mut named),
                     port: target.port,
                     protocol: target.protocol,
@@ -333,9 +338,9 @@ impl Gatherer {
                     start: first.start,
                     source: numbers.object(first.source, &mut named),
                     line: first.line,
-                    srcaddr: first.srcaddr.map(|address| numbers.logged(address)),
+                    srcaddr: first.srcaddr.map(|address| texts.logged(address)),
                     srcport: first.srcport,
-                    dstaddr: first.dstaddr.map(|address| numbers.logged(address)),
+                    dstaddr: first.dstaddr.map(|address| texts.logged(address)),
                     action: first.action,
                     verdict: first.verdict,
                 },
@@ -343,7 +348,7 @@ impl Gatherer {
         }
         let mut buckets: FxHashMap<(Window, u8), Vec<Source>> = FxHashMap::default();
         for (source, probes) in self.sources.into_iter().zip(probes) {
-            let address = numbers.logged(source.address);
+            let address = texts.logged(source.address);
             let zone = numbers.zone(source.zone, boundary, &mut named);
             let bucket = buckets.entry((source.day, bucket(&address))).or_default();
             bucket.push(Source { address, zone, targets: Targets::Each(probes), contacts: source.contacts });
@@ -362,13 +367,6 @@ struct Numbers<'t> {
 }
 
 impl Numbers<'_> {
-    fn logged(&self, address: Address) -> Logged {
-        match address {
-            Address::V4(address) => Logged::V4(address),
-            Address::Written(number) => Logged::Written(self.texts.get(number).to_owned()),
-        }
-    }
-
     fn object(&mut self, number: u32, named: &mut Vec<String>) -> Number {
         *self.objects.entry(number).or_insert_with(|| add(named, self.texts.get(number)))
     }

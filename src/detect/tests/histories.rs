@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use super::oracle::{Row, evidence, logged};
 use crate::boundary::{Boundary, Judgement};
-use crate::detect::{Each, History, Hour, Key, Member, Minutes, Sum, Terms, Who, Window};
+use crate::detect::{Call, Each, History, Hour, Key, Member, Minutes, Sum, Terms, Who, Window};
 use crate::record::Field;
 
 const DAY: i64 = 86_400_000;
 
 fn did_nothing(who: Who) -> Member {
-    Member { who, hours: vec![], minutes: vec![], each: vec![], zones: None }
+    Member { who, hours: vec![], minutes: vec![], each: vec![], calls: vec![], zones: None }
 }
 
 /// What a record adds.
@@ -35,7 +35,7 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
         protocol: None,
     };
     let minutes = vec![Minutes { hour, bits: 1 << (within / 60_000 % 60) }];
-    let seen = |who, zones| Member { who, hours: vec![], minutes: minutes.clone(), each: vec![], zones };
+    let seen = |who, zones| Member { minutes: minutes.clone(), zones, ..did_nothing(who) };
     let alone = |protected, member| History::new(protected, vec![member]);
     let mut all = vec![(key("clock", None, None), alone(false, seen(Who::Source(String::new()), None)))];
     let expectations = [
@@ -127,7 +127,7 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
             first: Some(Box::new(evidence(row, judgement))),
         }]
     };
-    let did = |who, short| Member { who, hours: hours(short), minutes: vec![], each: vec![], zones: None };
+    let did = |who, short| Member { hours: hours(short), ..did_nothing(who) };
     let first_of = |one, other| record.text(one).or_else(|| record.text(other)).unwrap();
     let (source, destination) =
         (first_of(Field::PktSrcaddr, Field::Srcaddr), first_of(Field::PktDstaddr, Field::Dstaddr));
@@ -162,6 +162,12 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
         protocol: Some(protocol),
         ..key(family, Some(word("client_zone")), Some(word("server_zone")))
     };
+    if word("server_zone") == "internet" && word("client_zone") != "internet" {
+        let begin = start.map(|start| u32::try_from(start.max(time - within).rem_euclid(DAY) / 1000).unwrap());
+        let calls = begin.map(|second| Call { port: ports[0].unwrap(), second }).into_iter().collect();
+        let key = Key { client_addr: Some(client.to_owned()), ..service("beacons") };
+        all.push((key, alone(false, Member { calls, ..did(Who::Address(logged(server)), false) })));
+    }
     let expected = word("verdict") == "expected";
     if boundary.is_protected(server_zone) {
         if expected && word("client_zone") != "internet" {

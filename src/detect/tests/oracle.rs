@@ -10,8 +10,8 @@ use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::detect::scan::{bucket, contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Legs, Traffic};
 use crate::detect::{
-    Evidence, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets, Verdicts,
-    Who, Window,
+    Evidence, Hours, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets,
+    Verdicts, Who, Window,
 };
 use crate::record::{Field, FlowRecord};
 
@@ -33,7 +33,7 @@ fn one(
     (record, source, line): Row<'_, '_>,
     boundary: Option<&Boundary>,
     judgement: &Judgement,
-) -> Option<(Key, Tally)> {
+) -> Option<(Key, u8, Tally)> {
     let words = words(boundary, judgement);
     let word = |column: &str| words.get(column).and_then(Value::as_str).map(str::to_owned);
     let text = |field| record.text(field).map(str::to_owned);
@@ -58,7 +58,7 @@ fn one(
     let (start, end) = (record.millis(Field::Start), record.millis(Field::End));
 
     let mut key = Key {
-        window: Window::of(end.or(start)),
+        window: Window(end.or(start).map(|time| time.div_euclid(86_400_000) * 86_400_000)),
         detector: detector.to_owned(),
         rule: word("rule").filter(|_| detector != "attempt"),
         reason: word("reason").filter(|_| word("rule").is_none() && detector != "attempt"),
@@ -96,7 +96,8 @@ fn one(
     tally.reasons = BTreeSet::from([word("reason").unwrap_or_default()]);
     tally.evidence = BTreeSet::from([evidence]);
     tally.legs = Legs::of(legs);
-    Some((key, tally))
+    let hour = end.or(start).map_or(0, |time| time.div_euclid(3_600_000).rem_euclid(24) as u8);
+    Some((key, hour, tally))
 }
 
 pub(super) fn evidence((record, source, line): Row<'_, '_>, judgement: &Judgement) -> Evidence {
@@ -116,7 +117,7 @@ pub(super) fn evidence((record, source, line): Row<'_, '_>, judgement: &Judgemen
 }
 
 /// What a record tells of attempts that others recorded.
-fn outcome(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option<(Key, Tally)> {
+fn outcome(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Option<(Key, u8, Tally)> {
     let words = boundary.verdict_json(judgement);
     let word = |column: &str| words.get(column).and_then(Value::as_str).unwrap_or_default();
     let outcome = match (word("verdict"), word("side"), word("orientation")) {
@@ -127,10 +128,10 @@ fn outcome(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -> Opti
     if word("client_zone") == "internet" {
         return None;
     }
-    let (key, _) = one(row, Some(boundary), &Judgement { verdict: Verdict::Attempt, ..*judgement })?;
+    let (key, hour, _) = one(row, Some(boundary), &Judgement { verdict: Verdict::Attempt, ..*judgement })?;
     let mut tally = Tally::new(Verdict::Attempt);
     tally.outcomes.insert(outcome);
-    Some((key, tally))
+    Some((key, hour, tally))
 }
 
 /// What a record is to the detectors of scans: a probe of its source, or a contact of its client.
@@ -218,10 +219,11 @@ pub(super) fn states<'r, 'a: 'r>(
             None => Judgement::of_status(row.0),
         };
         let Some(judgement) = judgement else { continue };
-        let tally = one(row, boundary, &judgement).map(|(key, tally)| (key, State::Tally(tally)));
+        let hours = |(key, hour, tally)| (key, State::Hours(Hours::of(hour, tally)));
+        let tally = one(row, boundary, &judgement).map(hours);
         let probes = boundary.and_then(|boundary| probe(row, boundary, &judgement));
         let outcome = boundary.and_then(|boundary| outcome(row, boundary, &judgement));
-        let tallies = tally.into_iter().chain(outcome.map(|(key, tally)| (key, State::Tally(tally))));
+        let tallies = tally.into_iter().chain(outcome.map(hours));
         let histories = boundary.map(|boundary| histories::of(row, boundary, &judgement)).unwrap_or_default();
         let histories = histories.into_iter().map(|(key, history)| (key, State::History(history)));
         let probes = probes.map(|(key, probes)| (key, State::Probes(probes)));
@@ -251,8 +253,8 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
             .map(maybe)
             .sum::<usize>()
             + text(&key.detector);
-        let tally = match state {
-            State::Tally(tally) => tally,
+        let hours = match state {
+            State::Hours(hours) => hours,
             State::History(history) => {
                 bytes += size_of_val(&*history.members);
                 for member in &history.members {
@@ -262,6 +264,7 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
                     };
                     bytes += member.zones.iter().flatten().map(|zone| text(zone) + size_of::<String>()).sum::<usize>();
                     bytes += size_of_val(&*member.hours) + size_of_val(&*member.minutes) + EACH;
+                    bytes += size_of_val(&*member.calls);
                     for hour in &member.hours {
                         bytes += size_of_val(&*hour.sums) + EACH;
                         bytes += hour.sums.iter().map(|sum| text(&sum.interface)).sum::<usize>();
@@ -288,16 +291,20 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
                 continue;
             }
         };
-        bytes += nodes(tally.reasons.len(), size_of::<String>());
-        bytes += tally.reasons.iter().map(|reason| text(reason)).sum::<usize>();
-        bytes += nodes(tally.evidence.len(), size_of::<Evidence>());
-        bytes += tally.evidence.iter().map(row).sum::<usize>();
-        let Legs::Each(legs) = &tally.legs else { continue };
-        bytes += nodes(legs.len(), size_of::<(Leg, BTreeMap<String, Traffic>)>());
-        for (leg, copies) in legs {
-            bytes += maybe(&leg.client) + maybe(&leg.server);
-            bytes += nodes(copies.len(), size_of::<(String, Traffic)>());
-            bytes += copies.keys().map(|interface| text(interface)).sum::<usize>();
+        bytes += EACH;
+        for (_, tally) in hours.each() {
+            bytes += size_of::<(u8, Tally)>();
+            bytes += nodes(tally.reasons.len(), size_of::<String>());
+            bytes += tally.reasons.iter().map(|reason| text(reason)).sum::<usize>();
+            bytes += nodes(tally.evidence.len(), size_of::<Evidence>());
+            bytes += tally.evidence.iter().map(row).sum::<usize>();
+            let Legs::Each(legs) = &tally.legs else { continue };
+            bytes += nodes(legs.len(), size_of::<(Leg, BTreeMap<String, Traffic>)>());
+            for (leg, copies) in legs {
+                bytes += maybe(&leg.client) + maybe(&leg.server);
+                bytes += nodes(copies.len(), size_of::<(String, Traffic)>());
+                bytes += copies.keys().map(|interface| text(interface)).sum::<usize>();
+            }
         }
     }
     bytes

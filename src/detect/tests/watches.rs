@@ -1,4 +1,4 @@
-//! What the map wants watched: budgets of exits, and expectations, at their thresholds.
+//! What the map wants watched, budgets of exits and expectations, at their thresholds; and groups that are too large.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,9 @@ use super::*;
 use crate::detect::window::DAY;
 
 /// Midnight.
-const START: i64 = HOUR;
+pub(super) const START: i64 = HOUR;
 
-const EXITS: &str = r#"
+pub(super) const EXITS: &str = r#"
 version = 1
 name = "exits"
 [vpc.main]
@@ -140,4 +140,72 @@ fn more_than_may_be_seen_is_an_alert_at_once() {
     assert_eq!(of_it(others(0..10)), []);
     assert_eq!(of_it(vec![refused(12)]), [alert(10, 15, 1)]);
     assert_eq!(of_it(vec![refused(12), refused(15), refused(25)]), [alert(10, 20, 2), alert(25, 30, 1)]);
+}
+
+/// Longer ones than a day are judged when they are over; they are counted from 1970 on.
+#[test]
+fn a_period_may_be_days_long() {
+    let judged = |every: &str, lines: Vec<Line>| {
+        let expect = format!(
+            "[[expect]]\nid = \"seldom\"\nrule = \"app-db\"\nmin_flows = 2\nmax_flows = 3\nevery = \"{every}\"\n"
+        );
+        let map = parse_map("seldom.toml", &[MANY, &expect].concat()).unwrap();
+        told(&Boundary::new(map, &Selection::default()), lines)
+    };
+    let days = |from: i64, minutes: i64| -> Vec<Line> {
+        (from * 1440..from * 1440 + minutes).step_by(30).flat_map(|minute| others(minute..minute + 1)).collect()
+    };
+    let use_db = |minute: i64| line("eni-app", "10.0.128.5 10.0.2.9 40000 5432 6", 1, START + minute * 60, "ACCEPT");
+    let alert = |from: i64, to: i64, flows| vec![("seldom".to_owned(), from * 1440, to * 1440, flows)];
+    for (every, from, to) in [("2d", 1, 3), ("7d", 2, 9)] {
+        let length = (to - from) * 1440;
+        let uses = |many: i64| (0..many).map(|use_| use_db(to * 1440 - 5 - use_ * (length / 4))).collect::<Vec<_>>();
+        for (many, expected) in [(0, alert(from, to, 0)), (1, alert(from, to, 1)), (2, vec![]), (3, vec![])] {
+            // told when its records cannot come any more
+            assert_eq!(judged(every, [days(from, length), uses(many)].concat()), [], "{every} {many}");
+            let all = [days(from, length), others(to * 1440 + 15..to * 1440 + 16), uses(many)].concat();
+            assert_eq!(judged(every, all), expected, "{every} {many}");
+        }
+        assert_eq!(judged(every, [days(from, length), uses(4)].concat()), alert(from, to, 4));
+        // it began before the lake did
+        let later = [days(from + 1, length - 1440), others(to * 1440 + 15..to * 1440 + 16)].concat();
+        assert_eq!(judged(every, later), [], "{every}");
+    }
+}
+
+const MANY: &str = r#"
+version = 1
+name = "many"
+[vpc.main]
+id = "vpc-1"
+cidrs = ["10.0.0.0/16"]
+[zone.app]
+cidrs = ["10.0.128.0/17"]
+[zone.db]
+cidrs = ["10.0.2.0/24"]
+tags = ["data"]
+[service.postgresql]
+tcp = ["5432"]
+[[rule]]
+id = "app-db"
+from = ["app"]
+to = ["db"]
+service = ["postgresql"]
+"#;
+
+/// Of more members than are kept some are left out of a day: they are not new on the next one.
+#[test]
+fn who_may_have_been_left_out_is_not_new() {
+    let map = Boundary::new(parse_map("many.toml", MANY).unwrap(), &Selection::default());
+    let uses = |client: i64, day: i64| {
+        let flow = format!("10.0.{}.{} 10.0.2.9 40000 5432 6", 128 + client / 250, 1 + client % 250);
+        line("eni-app", &flow, 1, START + day * 86_400, "ACCEPT")
+    };
+    let new = |before: i64| {
+        let known = (0..3).flat_map(|day| (0..before).map(move |client| uses(client, day)));
+        let found = beside(&map, known.chain((0..101).map(|client| uses(client * 60, 3))).collect());
+        found.into_iter().filter(|finding| finding.detector == "new-source").count()
+    };
+    // more than ten that are new are one alert
+    assert_eq!((new(4096), new(4097), new(6000)), (1, 0, 0));
 }

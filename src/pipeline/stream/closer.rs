@@ -97,8 +97,8 @@ fn keep<S: Store>(
     state: &mut StateWriter<'_, S>,
 ) -> Result<(), LakeError> {
     for row in rows {
-        let emitted = Emitted::of(key, row);
-        gathered.emitted.insert(emitted.alert(key).0.clone(), emitted);
+        let emitted = Emitted::of(row);
+        gathered.emitted.insert(emitted.alert.clone(), emitted);
     }
     let emitted = std::mem::take(&mut gathered.emitted).into_values().map(StateEntry::Emitted);
     let mut entries = gathered.state.take().map(StateEntry::from).into_iter().chain(emitted);
@@ -213,9 +213,9 @@ async fn round<S: Store, K: Streams>(
             commit.removes.extend(files);
             let of_day = |error| Broken { day: Some(day.clone()), error };
             while let Some((key, entries)) = keys.next_key().map_err(of_day)? {
-                let mut gathered = gather(&key, entries, State::merged);
+                let mut gathered = gather(entries, State::merged);
                 let found = findings(&key, gathered.state.as_ref(), detect);
-                let rows = revise(&key, &gathered.emitted, found, detect, &mut allow);
+                let rows = revise(&gathered.emitted, found, detect, &mut allow);
                 keep(&key, &mut gathered, &rows, &mut state)?;
                 told.extend(rows.iter().filter_map(name));
                 rows.into_iter().try_for_each(|row| alerts.push(row))?;
@@ -225,13 +225,16 @@ async fn round<S: Store, K: Streams>(
         let histories = Histories::of(whole.flat_map(|(_, files)| files));
         let ended = closing.ended.iter().filter_map(|name| name.rsplit_once('.'));
         let ended: BTreeSet<String> = ended.map(|(_, shard)| shard.to_owned()).collect();
+        let mut cut = 0;
         for day in histories.after(&changed) {
             let of_file = |error: LakeError| Broken { day: Some(history_of(&error, day)), error };
             let mut groups = histories.open(store, day, &scratch).map_err(of_file)?.ended(ended.clone());
-            while let Some(Beside { key, days, emitted }) = groups.next_group().map_err(of_file)? {
-                let mut gathered = gather(&key, emitted, |_| None);
+            while let Some(group) = groups.next_group().map_err(of_file)? {
+                cut += u64::from(group.is_cut());
+                let Beside { key, days, emitted } = group;
+                let mut gathered = gather(emitted, |_| None);
                 let found = history_findings(&key, &days, &groups.clock, detect);
-                let rows = revise(&key, &gathered.emitted, found, detect, &mut allow);
+                let rows = revise(&gathered.emitted, found, detect, &mut allow);
                 let [today, ..] = days;
                 gathered.state = today.map(State::History);
                 keep(&key, &mut gathered, &rows, &mut state)?;
@@ -242,6 +245,9 @@ async fn round<S: Store, K: Streams>(
                 files.retain(|path| !is_history_file(path));
             }
             commit.removes.extend(histories.files(day).iter().cloned());
+        }
+        if context.metrics.cut_groups(cut) < cut {
+            tracing::warn!(groups = cut, "more members than are kept: who was left out has no alert");
         }
         closing.merged.retain(|_, files| !files.is_empty());
         let staged: Vec<_> = alerts.finish()?.into_iter().chain(state.finish()?).collect();

@@ -264,6 +264,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
             properties,
             context.options.limits,
             context.options.detect_bytes,
+            context.options.detect.keeps_beacons(),
         );
         let quarantine = Quarantine::new(&*context.store, &unit.staging);
         Ok(OpenUnit { unit, recorder, quarantine, span, began: Instant::now(), bytes: 0 })
@@ -282,6 +283,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         let mut lines = 0;
         let mut quarantined = 0;
         let mut spent = Vec::new();
+        recorder.arrived(record.arrived);
         let mut reject = |rejected: &[(i64, &[u8], &ParseError)]| {
             let mut text = Vec::new();
             for (line, raw, error) in rejected {
@@ -315,6 +317,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         open.bytes += record.data.len() as u64 + summary.bytes_out;
         metrics.record(self.shard, record.data.len() as u64);
         metrics.passed_over(summary.control, summary.out_of_range);
+        metrics.late(self.shard, recorder.take_late());
         Ok(())
     }
 

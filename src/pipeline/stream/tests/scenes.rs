@@ -188,6 +188,20 @@ async fn a_lake_that_is_behind_by_more_than_the_retention_says_so() {
     }
 }
 
+/// What comes more than 15 minutes after its end is counted, and in the lake like all else.
+#[tokio::test(start_paused = true)]
+async fn late_records_are_counted() {
+    let scene = Scene::new();
+    for (number, after) in [0, 900_000, 900_001, 86_400_000].into_iter().enumerate() {
+        let line = format!("2 1 eni-0a 10.0.1.9 10.0.2.9 40000 5432 6 1 {number} 1795219200 1795219250 ACCEPT OK");
+        scene.stream.put(line, Some(1_795_219_250_000 + after));
+    }
+    let metrics = scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    let late = metrics.lines().find(|line| line.starts_with("flowbound_late_records_total{")).unwrap();
+    assert!(late.ends_with(" 2"), "{late}");
+    assert_eq!(scene.rows(), [0, 1, 2, 3]);
+}
+
 /// One day's state is lost, or damaged: it waits, the others do not.
 #[tokio::test(start_paused = true)]
 async fn a_day_whose_state_is_lost_holds_no_other_day_up() {

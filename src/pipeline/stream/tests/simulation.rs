@@ -321,8 +321,8 @@ fn revisions(lake: &MemoryLake) -> BTreeSet<(String, i32)> {
     found
 }
 
-/// Rows counted by each alert that stands, in its last revision; ids and revisions are unique. Those that are withdrawn
-/// are left out: that there is nothing can be found too early.
+/// Rows counted by each alert that stands, in its last revision; ids and revisions are unique. Withdrawn is what was said
+/// too early: that there is nothing, or that something began in an hour before which there is more.
 fn alerts(lake: &MemoryLake) -> BTreeMap<String, (i64, i64)> {
     let mut last: BTreeMap<String, (i32, bool, (i64, i64))> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -331,7 +331,8 @@ fn alerts(lake: &MemoryLake) -> BTreeMap<String, (i64, i64)> {
             let batch = batch.unwrap();
             let column = |name: &str| batch.column_by_name(name).unwrap().clone();
             let (ids, revisions) = (column("alert_id"), column("revision"));
-            let (flows, bytes, status) = (column("flows"), column("bytes"), column("status"));
+            let (flows, bytes) = (column("flows"), column("bytes"));
+            let status = column("status");
             for row in 0..batch.num_rows() {
                 let id = ids.as_string::<i32>().value(row).to_owned();
                 let revision = revisions.as_primitive::<Int32Type>().value(row);

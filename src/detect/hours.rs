@@ -1,0 +1,123 @@
+//! What the detectors that count gathered for one key in a day, hour by hour, and the alerts that it makes.
+//!
+//! An alert lasts as long as what it tells of. Hours with as many records as the threshold asks for are one alert where
+//! no more than one hour lies between them, and it tells of all that is between the first of them and the last: so it
+//! has one `alert_id`, that of its first hour, and what comes later is a revision. It ends with the UTC day, as the state
+//! does: what goes on is told anew each day.
+
+use serde::{Deserialize, Serialize};
+
+use super::counter;
+use super::finding::Finding;
+use super::settings::Settings;
+use super::tally::{Key, Tally};
+use super::window::{HOUR, Window};
+
+/// What was gathered for one key in a day: hours of the day with any, in order. Those of one key merge in any order
+/// (I7, I8).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hours(Vec<(u8, Tally)>);
+
+impl Hours {
+    /// Of one hour.
+    pub fn of(hour: u8, tally: Tally) -> Self {
+        Self(vec![(hour, tally)])
+    }
+
+    /// The tally of each hour with any.
+    pub fn each(&self) -> impl Iterator<Item = (u8, &Tally)> {
+        self.0.iter().map(|(hour, tally)| (*hour, tally))
+    }
+
+    /// Adds what was gathered elsewhere for the same key.
+    pub fn merge(&mut self, other: Self) {
+        for (hour, tally) in other.0 {
+            match self.0.binary_search_by_key(&hour, |(hour, _)| *hour) {
+                Ok(place) => {
+                    if let Some((_, have)) = self.0.get_mut(place) {
+                        have.merge(tally);
+                    }
+                }
+                Err(place) => self.0.insert(place, (hour, tally)),
+            }
+        }
+    }
+
+    /// What is found of this key.
+    pub(super) fn findings(&self, key: &Key, settings: &Settings) -> Vec<Finding> {
+        let Some(counter) = counter(&key.detector) else { return Vec::new() };
+        let Some(least) = settings.least_flows(counter.name(), key) else { return Vec::new() };
+        let finding = |(first, last): (u8, u8)| {
+            let moment = |hour: u8| key.window.0.map(|day| day.saturating_add(i64::from(hour) * HOUR));
+            let alert = Key { window: Window(moment(first)), ..key.clone() };
+            let within = self.each().filter(|(hour, _)| (first..=last).contains(hour));
+            let whole = within.map(|(_, tally)| tally.clone()).reduce(|mut whole, tally| {
+                whole.merge(tally);
+                whole
+            });
+            whole.map(|whole| Finding::of_tally(counter, &alert, moment(last.saturating_add(1)), &whole))
+        };
+        self.runs(least).into_iter().filter_map(finding).collect()
+    }
+
+    /// The first and the last hour of each alert.
+    fn runs(&self, least: u64) -> Vec<(u8, u8)> {
+        let mut runs: Vec<(u8, u8)> = Vec::new();
+        // what others tell of nothing is nothing
+        for (hour, _) in self.0.iter().filter(|(_, tally)| tally.flows >= least.max(1)) {
+            match runs.last_mut() {
+                Some((_, last)) if hour.saturating_sub(*last) <= 2 => *last = *hour,
+                _ => runs.push((*hour, *hour)),
+            }
+        }
+        runs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boundary::Verdict;
+
+    fn hours(flows: &[(u8, u64)]) -> Hours {
+        let of = |(hour, flows): &(u8, u64)| {
+            let mut tally = Tally::new(Verdict::Breach);
+            tally.flows = *flows;
+            (*hour, tally)
+        };
+        Hours(flows.iter().map(of).collect())
+    }
+
+    #[test]
+    fn one_quiet_hour_does_not_end_an_alert_and_two_do() {
+        assert_eq!(hours(&[(3, 1), (4, 1)]).runs(1), [(3, 4)]);
+        assert_eq!(hours(&[(3, 1), (5, 1), (7, 9)]).runs(1), [(3, 7)]);
+        assert_eq!(hours(&[(3, 1), (6, 1)]).runs(1), [(3, 3), (6, 6)]);
+        assert_eq!(hours(&[(0, 1), (23, 1)]).runs(1), [(0, 0), (23, 23)]);
+    }
+
+    #[test]
+    fn an_hour_below_the_threshold_is_a_quiet_one() {
+        assert_eq!(hours(&[(3, 5), (4, 4), (5, 5)]).runs(5), [(3, 5)]);
+        assert_eq!(hours(&[(3, 5), (4, 4), (5, 4), (6, 5)]).runs(5), [(3, 3), (6, 6)]);
+        assert_eq!(hours(&[(3, 4)]).runs(5), []);
+        assert_eq!(hours(&[(3, 0)]).runs(0), []);
+    }
+
+    #[test]
+    fn an_alert_tells_of_all_that_lies_within() {
+        let key = Key::bare(Window(Some(HOUR * 24)), "log-gap");
+        let found = hours(&[(3, 5), (4, 4), (5, 6), (9, 1)]).findings(&key, &Settings::default());
+        let told = found.iter().map(|found| (found.window_start, found.window_end, found.flows));
+        let at = |hour: i64| Some((24 + hour) * HOUR);
+        assert_eq!(told.collect::<Vec<_>>(), [(at(3), at(6), 15), (at(9), at(10), 1)]);
+    }
+
+    /// Records without a time have a key of their own.
+    #[test]
+    fn what_has_no_time_has_no_window() {
+        let key = Key::bare(Window(None), "log-gap");
+        let found = hours(&[(0, 5)]).findings(&key, &Settings::default());
+        assert_eq!((found[0].window_start, found[0].window_end, found.len()), (None, None, 1));
+    }
+}
