@@ -1,7 +1,6 @@
 """Alerts to SNS, SQS and EventBridge, by a replay and by a stream."""
 
 import json
-import urllib.request
 
 import boto3
 import pytest
@@ -160,20 +159,14 @@ def test_a_stream_delivers_and_is_killed(s3, receivers, new_worker, program, kin
     stream, lake, config = kinesis.create("deliver", 2), tmp_path / "lake", tmp_path / "flowbound.toml"
     dead = f'[[deliver]]\nname = "hook"\nto = "webhook"\nurl = "http://127.0.0.1:{free_port()}/x"\n'
     config.write_text(receivers.sinks() + dead)
-    port = free_port()
     settings = (*options(stream, lake, header, stream), "--config", config)
-    first = new_worker("first", *settings, "--listen", f"127.0.0.1:{port}")
+    first = new_worker("first", *settings, "--listen", "127.0.0.1:0")
     first.start()
-
-    def metrics():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            return dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
-
     # the sinks are known before the first closing; so what is put now is theirs
     feed(kinesis, stream, lines[:2000])
     failed = 'flowbound_delivery_failures_total{sink="hook"}'
-    until(lambda: float(metrics().get(failed, 0)) > 0, 60, lambda: first.log.read_text())
-    assert float(metrics()['flowbound_undelivered_commits{sink="hook"}']) > 0
+    until(lambda: float(first.metrics().get(failed, 0)) > 0, 60, first.log.read_text)
+    assert float(first.metrics()['flowbound_undelivered_commits{sink="hook"}']) > 0
     first.kill()
     second = new_worker("second", *settings)
     second.start()

@@ -4,14 +4,14 @@ import os
 import random
 import signal
 import time
-import urllib.request
+import urllib.error
 
 import duckdb
 import pytest
 
 import lakes
 from kinesis import Feeder, envelope
-from processes import free_port, until
+from processes import until
 from proxy import FaultProxy
 from workers import alerts, expected, full_disk, logs, options, rows
 
@@ -87,26 +87,22 @@ def test_the_containers_know_the_format(log):
 def test_metrics_and_readiness(new_worker, kinesis, log, tmp_path):
     header, lines = log
     stream = kinesis.create(f"metrics-{os.getpid()}", 1)
-    port = free_port()
-    settings = options(stream, tmp_path / "lake", header, stream, "--listen", f"127.0.0.1:{port}")
+    settings = options(stream, tmp_path / "lake", header, stream, "--listen", "127.0.0.1:0")
     worker = new_worker("one", *settings).start()
 
-    def get(path):
+    def ready():
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
+            return worker.get("/readyz")
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+            assert error.code == 503, error
+            return None
 
-    until(lambda: get("/readyz")[0] == 200, 30, worker.log.read_text)
+    until(ready, 30, worker.log.read_text)
     kinesis.put(stream, random.Random(1), [envelope(lines[:50]), b"\x00 no flow log", envelope(lines[50:70])])
-    rows_line = 'flowbound_rows_total{shard="shardId-000000000000"} 70'
-    until(lambda: rows_line in get("/metrics")[1].splitlines(), 30, lambda: get("/metrics")[1])
-    text = get("/metrics")[1]
-    assert 'flowbound_quarantined_lines_total{reason="not_text"} 1' in text, text
-    assert get("/healthz") == (200, "ok\n")
+    rows_of = 'flowbound_rows_total{shard="shardId-000000000000"}'
+    until(lambda: worker.metrics().get(rows_of) == "70", 30, lambda: worker.get("/metrics"))
+    assert worker.metrics()['flowbound_quarantined_lines_total{reason="not_text"}'] == "1"
+    assert worker.get("/healthz") == "ok\n"
     worker.end()
     assert len(rows(tmp_path / "lake")) == 70
     assert len(list((tmp_path / "lake" / "quarantine").iterdir())) == 1

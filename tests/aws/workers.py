@@ -1,14 +1,16 @@
 """Workers of a stream, and what the lake that they write must hold."""
 
 import contextlib
+import re
 import resource
 import signal
+import urllib.request
 from pathlib import Path
 
 import duckdb
 
 import lakes
-from processes import environment, kill
+from processes import environment, kill, until
 
 
 class Worker:
@@ -47,6 +49,20 @@ class Worker:
         """SIGTERM, and all that belongs to it."""
         self.signal(signal.SIGTERM)
         assert self.process.wait(timeout) == 0, self.log.read_text()
+
+    def get(self, path, seconds=30):
+        """What a worker that was told to `--listen` on any port answers; it is waited for until it does listen."""
+        until(self._address, seconds, self.log.read_text)
+        with urllib.request.urlopen(f"http://{self._address()}{path}", timeout=10) as answer:
+            return answer.read().decode()
+
+    def _address(self):
+        self.alive()
+        told = re.search(r"listening address=\"?([0-9.:]+)", self.log.read_text())
+        return told and told[1]
+
+    def metrics(self):
+        return dict(line.rsplit(" ", 1) for line in self.get("/metrics").splitlines() if line[0] != "#")
 
     def alive(self):
         assert self.process.poll() is None, self.log.read_text()
