@@ -510,7 +510,9 @@ pub struct Expect {
 
 impl Expect {
     /// The longest period, in seconds: a day is judged beside the seven before.
-    pub const LONGEST: u32 = 7 * 86_400;
+    pub const LONGEST: u32 = 7 * Self::DAY;
+    /// A longer period is one of whole days, in seconds: periods are judged day by day.
+    pub const DAY: u32 = 86_400;
 }
 
 /// `[eni.ID]`: one interface of the inventory.

@@ -1,9 +1,10 @@
 //! `attempt`: a packet left legally for where it may not arrive, and what became of it.
 //!
-//! Key: client, server, port, protocol. Window: hours (`detect::hours`). Counts: every record with verdict `attempt`. What became of it
-//! other records of the same key and hours tell, which it does not count: *let in*, where the server's interface
-//! accepted it or a reply of it was accepted (verdict `breach`); *refused*, where the server's interface rejected it
-//! (`blocked`). Only clients outside the internet are looked at: of the others no interface records that they send.
+//! Key: client, server, port, protocol. Window: hours (`detect::hours`). Counts: every record with verdict `attempt`.
+//! What became of it other records of the same key and hours tell, which it does not count: *let in*, where the
+//! server's interface accepted it or a reply of it was accepted (verdict `breach`) in any of the hours; *refused*, where
+//! the server's interface rejected it (`blocked`) in every hour in which it was tried. Only clients outside the internet
+//! are looked at: of the others no interface records that they send.
 //!
 //! Severity: `low` if it was refused and nothing else is known, else the verdict's own. What was let in has a `breach` of
 //! the same path, as severe as it is: nobody is called twice for it.

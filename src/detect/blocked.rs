@@ -1,8 +1,8 @@
 //! `blocked`: attempts on a protected service, all of them refused.
 //!
-//! Key: rule or reason, server, port, protocol; whoever tries shares one alert. Window: hours (`detect::hours`). Counts: every record
-//! with verdict `blocked` whose server stands in a protected zone (tag `data`, or named by a no-inbound, only-from or
-//! isolated invariant).
+//! Key: rule or reason, server, port, protocol; whoever tries shares one alert. Window: hours (`detect::hours`).
+//! Counts: every record with verdict `blocked` whose server stands in a protected zone (tag `data`, or named by a
+//! no-inbound, only-from or isolated invariant).
 
 use super::detector::{Counter, Detector, count, server};
 use super::seen::Seen;

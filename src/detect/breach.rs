@@ -1,6 +1,7 @@
 //! `breach`: traffic that the map does not allow was accepted.
 //!
-//! Key: rule or reason, client, server, port, protocol. Window: hours (`detect::hours`). Counts: every record with verdict `breach`.
+//! Key: rule or reason, client, server, port, protocol. Window: hours (`detect::hours`). Counts: every record with
+//! verdict `breach`.
 
 use super::detector::{Counter, Detector, client, server};
 use super::seen::Seen;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::counter;
 use super::finding::Finding;
 use super::settings::Settings;
-use super::tally::{Key, Tally};
+use super::tally::{Key, Outcome, Tally};
 use super::window::{HOUR, Window};
 
 /// What was gathered for one key in a day: hours of the day with any, in order. Those of one key merge in any order
@@ -25,7 +25,7 @@ impl Hours {
     }
 
     /// The tally of each hour with any.
-    pub fn each(&self) -> impl Iterator<Item = (u8, &Tally)> {
+    pub fn each(&self) -> impl Iterator<Item = (u8, &Tally)> + Clone {
         self.0.iter().map(|(hour, tally)| (*hour, tally))
     }
 
@@ -51,8 +51,15 @@ impl Hours {
             let moment = |hour: u8| key.window.0.map(|day| day.saturating_add(i64::from(hour) * HOUR));
             let alert = Key { window: Window(moment(first)), ..key.clone() };
             let within = self.each().filter(|(hour, _)| (first..=last).contains(hour));
+            // one hour in which it was refused does not tell of the others
+            let mut counted = within.clone().filter(|(_, tally)| tally.flows > 0);
+            let refused = counted.all(|(_, tally)| tally.outcomes.contains(&Outcome::Refused));
             let whole = within.map(|(_, tally)| tally.clone()).reduce(|mut whole, tally| {
                 whole.merge(tally);
+                whole
+            });
+            let whole = whole.map(|mut whole| {
+                whole.outcomes.retain(|outcome| refused || *outcome != Outcome::Refused);
                 whole
             });
             whole.map(|whole| Finding::of_tally(counter, &alert, moment(last.saturating_add(1)), &whole))
@@ -77,7 +84,7 @@ impl Hours {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boundary::Verdict;
+    use crate::boundary::{Severity, Verdict};
 
     fn hours(flows: &[(u8, u64)]) -> Hours {
         let of = |(hour, flows): &(u8, u64)| {
@@ -111,6 +118,30 @@ mod tests {
         let told = found.iter().map(|found| (found.window_start, found.window_end, found.flows));
         let at = |hour: i64| Some((24 + hour) * HOUR);
         assert_eq!(told.collect::<Vec<_>>(), [(at(3), at(6), 15), (at(9), at(10), 1)]);
+    }
+
+    #[test]
+    fn an_attempt_was_refused_if_it_was_in_every_hour_of_it() {
+        let (key, usual) = (Key::bare(Window(Some(0)), "attempt"), Severity::Medium);
+        let severity = |each: &[(u8, u64, &[Outcome])]| {
+            let of = |(hour, flows, outcomes): &(u8, u64, &[Outcome])| {
+                let mut tally = Tally::new(Verdict::Attempt);
+                (tally.flows, tally.outcomes) = (*flows, outcomes.iter().copied().collect());
+                tally.raise(if *flows > 0 { usual } else { Severity::Info }, None);
+                (*hour, tally)
+            };
+            let found = Hours(each.iter().map(of).collect()).findings(&key, &Settings::default());
+            (found.len(), found[0].severity)
+        };
+        let refused: &[Outcome] = &[Outcome::Refused];
+        assert_eq!(severity(&[(3, 1, refused), (4, 2, refused)]), (1, Severity::Low));
+        assert_eq!(severity(&[(3, 1, refused), (4, 2, &[])]), (1, usual));
+        assert_eq!(severity(&[(3, 1, &[]), (4, 2, refused)]), (1, usual));
+        // an hour without an attempt, of which nothing is to be known
+        assert_eq!(severity(&[(3, 1, refused), (4, 0, &[]), (5, 2, refused)]), (1, Severity::Low));
+        let let_in: &[Outcome] = &[Outcome::LetIn];
+        assert_eq!(severity(&[(3, 1, refused), (4, 0, let_in), (5, 2, refused)]), (1, usual));
+        assert_eq!(severity(&[(3, 1, refused), (9, 2, &[])]), (2, Severity::Low));
     }
 
     /// Records without a time have a key of their own.

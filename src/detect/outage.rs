@@ -1,7 +1,8 @@
 //! `outage`, `one-sided` and `return-path`: traffic that the map allows was rejected. The three share the verdict and
 //! differ in where it was rejected, which is where to look first.
 //!
-//! Key: grants, client, server, port, protocol. Window: hours (`detect::hours`). Counts: every record with verdict `outage`, of which
+//! Key: grants, client, server, port, protocol. Window: hours (`detect::hours`). Counts: every record with verdict
+//! `outage`, of which
 //! - `return-path` those that were rejected on the way back to the client: security groups let replies pass, so a network
 //!   ACL without the ephemeral ports is nearly always the cause;
 //! - `one-sided` those that were rejected where they arrived, of a client that is not in the internet: the record of a

@@ -138,8 +138,9 @@ def severity(key, rows, became):
         hours = [hour(row) for row in rows]
         told = became.get(path(rows[0]), [])
         within = lambda at: at in hours if None in (at, hours[0]) else min(hours) <= at <= max(hours)
-        outcomes = {let_in for at, let_in in told if within(at)}
-        if outcomes == {False}:
+        let_in = any(is_in for at, is_in in told if within(at))
+        refused = set(hours) <= {at for at, is_in in told if not is_in}
+        if refused and not let_in:
             worst = min(worst, oracle.SEVERITIES.index("low"))
     return oracle.SEVERITIES[worst]
 

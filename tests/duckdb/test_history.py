@@ -4,6 +4,7 @@ One log is made of cases whose alerts are known by hand; the others are ten days
 """
 
 from collections import Counter
+from datetime import datetime
 from functools import cache, cached_property
 
 import history_oracle
@@ -11,8 +12,8 @@ import lakes
 import oracle
 import pytest
 from history_cases import cases
-from history_logs import MAP, SEEDS, soup
-from history_oracle import DETECTORS
+from history_logs import MAP, SEEDS, Log, soup
+from history_oracle import DAY, DETECTORS, HOUR, MINUTE
 
 
 class History:
@@ -106,3 +107,79 @@ def test_days_may_come_in_any_order(histories, flowbound, tmp_path):
     last = "SELECT * EXCLUDE (revision, status) FROM alerts WHERE status <> 'closed' ORDER BY alert_id"
     assert at_once.found
     assert lakes.dicts(in_two.connect().execute(last)) == lakes.dicts(at_once.connection.execute(last))
+
+
+MIDNIGHT = datetime(2026, 5, 20)
+EXPECT = """
+[[expect]]
+id = "{id}"
+rule = "databases"
+every = "{every}"
+{limits}
+"""
+
+
+def stand(lake, detector):
+    """The alerts of a detector that stand, without what tells how they came to be."""
+    last = f"SELECT * EXCLUDE (revision, status) FROM alerts WHERE status <> 'closed' AND detector = '{detector}'"
+    return lakes.dicts(lakes.Lake(lake, None, None).connect().execute(f"{last} ORDER BY alert_id"))
+
+
+def in_two(flowbound, folder, first, second, boundary):
+    """The lake of two logs, one read after the other, and the lake of both at once."""
+    folder.joinpath("boundary.toml").write_text(boundary)
+    for name, log in (("first", first), ("second", second)):
+        log.write(folder / "logs" / name)
+        lakes.replay(flowbound, folder / "logs" / name, folder / "lake", folder / "boundary.toml")
+    lakes.replay(flowbound, folder / "logs", folder / "at-once", folder / "boundary.toml")
+    return folder / "lake", folder / "at-once"
+
+
+def test_a_gap_whose_end_moves_to_the_day_before(flowbound, tmp_path):
+    """It ends on the second day, and then on the first: two days told of a gap that begins in the same minute."""
+    first, second = Log(), Log()
+    for minute in [*range(-600, -120, 10), *range(31, 240, 10)]:
+        first.nodata(MIDNIGHT + minute * MINUTE, "eni-a")
+    second.nodata(MIDNIGHT - 25 * MINUTE, "eni-a")
+    lake, at_once = in_two(flowbound, tmp_path, first, second, MAP)
+    found = stand(lake, "late")
+    windows = [(alert["window_start"], alert["window_end"]) for alert in found]
+    assert windows == [(MIDNIGHT - 129 * MINUTE, MIDNIGHT - 25 * MINUTE)]
+    assert found == stand(at_once, "late")
+
+
+def test_a_period_of_too_few_that_becomes_one_of_too_many(flowbound, tmp_path):
+    """Too few of the last hour of a day is told on the next one, too many on that day."""
+    first, second = Log(), Log()
+    for minute in range(-300, 300, 10):
+        first.nodata(MIDNIGHT + minute * MINUTE, "eni-a")
+    for log, minutes in ((first, [*range(-290, -60, 20), -30, *range(20, 300, 20)]), (second, [-31, -32, -33, -34])):
+        for minute in minutes:
+            log.add(MIDNIGHT + minute * MINUTE, "10.50.1.1", "10.50.10.1:5432")
+    boundary = MAP + EXPECT.format(id="used", every="1h", limits="min_flows = 2\nmax_flows = 4")
+    lake, at_once = in_two(flowbound, tmp_path, first, second, boundary)
+    found = stand(lake, "expectation")
+    assert [(alert["window_start"], alert["flows"]) for alert in found] == [(MIDNIGHT - HOUR, 5)]
+    assert found == stand(at_once, "expectation")
+
+
+def test_a_new_map_is_not_asked_about_what_was_before_it(flowbound, tmp_path):
+    """Nobody counted for an expectation before the map had it."""
+    for day in range(4):
+        log = Log()
+        for minute in range(0, 1440, 20):
+            log.nodata(MIDNIGHT + day * DAY + minute * MINUTE, "eni-a")
+            if day < 2:
+                log.add(MIDNIGHT + day * DAY + minute * MINUTE, "10.50.1.1", "10.50.10.1:5432")
+        log.write(tmp_path / "logs" / str(day))
+    boundary, lake = tmp_path / "boundary.toml", tmp_path / "lake"
+    boundary.write_text(MAP)
+    lakes.replay(flowbound, tmp_path / "logs" / "0", lake, boundary)
+    lakes.replay(flowbound, tmp_path / "logs" / "1", lake, boundary)
+    boundary.write_text(MAP + EXPECT.format(id="used", every="1d", limits="min_flows = 1"))
+    lakes.replay(flowbound, tmp_path / "logs" / "2", lake, boundary, options=["--new-map"])
+    # the second day was under another map
+    assert stand(lake, "expectation") == []
+    lakes.replay(flowbound, tmp_path / "logs" / "3", lake, boundary)
+    found = stand(lake, "expectation")
+    assert [alert["window_start"] for alert in found] == [MIDNIGHT + 2 * DAY]

@@ -108,14 +108,20 @@ pub(super) fn by_client(watches: &[Watch], map: &BoundaryMap) -> Box<[Box<[u16]>
 
 /// All that takes part: budgets first, then expectations, each in the order of the file.
 pub(super) fn watches(map: &BoundaryMap, selection: &Selection, zones: &Zones) -> Box<[Watch]> {
-    let mut found = Vec::new();
+    let mut found: Vec<Watch> = Vec::new();
     for invariant in map.invariants.iter().filter(|invariant| selection.includes(&invariant.when)) {
         let InvariantKind::Confined { zone, exits } = &invariant.kind else { continue };
         for exit in exits {
             let Some(bytes) = exit.max_bytes_per_hour else { continue };
             let from = if exit.from.is_empty() { zone } else { &exit.from };
             let path = path(map, zones, (from, &exit.to, &exit.service), Some(Action::Accept));
-            found.push(watch(&invariant.id, WatchKind::Budget { bytes }, path));
+            let watch = watch(&invariant.id, WatchKind::Budget { bytes }, path);
+            match found.iter_mut().find(|other| other.id == watch.id && other.what == watch.what) {
+                // the same traffic twice: the smaller budget says all
+                Some(same) if smaller(&watch, same) => *same = watch,
+                Some(_) => {}
+                None => found.push(watch),
+            }
         }
     }
     for expect in &map.expects {
@@ -129,6 +135,10 @@ pub(super) fn watches(map: &BoundaryMap, selection: &Selection, zones: &Zones) -
         }
     }
     found.into()
+}
+
+fn smaller(one: &Watch, other: &Watch) -> bool {
+    matches!((one.kind, other.kind), (WatchKind::Budget { bytes: one }, WatchKind::Budget { bytes: other }) if one < other)
 }
 
 fn watch(id: &str, kind: WatchKind, (subject, what, condition): (Subject, String, String)) -> Watch {

@@ -385,6 +385,9 @@ fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
     if every > Expect::LONGEST {
         let problem = decoder.sink.add(scope.place(), format!("{what} has a period of more than 7 days"));
         problem.hint("so much is known when a day is judged: `every` is `7d` at most");
+    } else if every > Expect::DAY && !every.is_multiple_of(Expect::DAY) {
+        let problem = decoder.sink.add(scope.place(), format!("{what} has a period of a day and a part of one"));
+        problem.hint("above a day `every` is whole days, like `2d`: periods are judged day by day");
     }
     Expect {
         id: decoder.name(&scope, "id").unwrap_or_default().to_owned(),

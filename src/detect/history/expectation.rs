@@ -10,8 +10,8 @@
 //!   period for which the lake has no record at all (that is `late`), of one before the lake's first record, and of one in
 //!   which AWS says that it skipped records. What is before the seven days before is not known: a lake with records in
 //!   their first hour is taken for older.
-//! - **Too many** (`max_flows`): more records end in the period. It is said at once, or of one of more than a day when it
-//!   ends.
+//! - **Too many** (`max_flows`): more records end in the period. It is said at once; of a period over midnight, by the day
+//!   in which it ends.
 //!
 //! A period belongs to the day in which it can be said. A switch is all that is to be set; the thresholds stand in the map.
 //!

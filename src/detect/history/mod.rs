@@ -146,7 +146,8 @@ pub(super) fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
     let mut query = Query::everything();
     query.and("false");
     let title = format!("no longer found: {}", kind.name);
-    Some(Finding { title, ..Finding::empty(kind, alert, end, query.finish()) })
+    // what tells alerts of one group apart is not for people
+    Some(Finding { title, reason: None, ..Finding::empty(kind, alert, end, query.finish()) })
 }
 
 /// Of a record that goes with its connection for sure, of TCP or UDP.

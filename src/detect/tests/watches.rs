@@ -95,6 +95,48 @@ fn more_bytes_than_the_budget_of_an_exit_are_an_alert() {
     assert_eq!(found[0].title, title);
 }
 
+/// A map may say the same exit twice: its records count once, and the smaller budget is asked.
+#[test]
+fn exits_that_read_alike_are_one() {
+    let exit = |budget: u32| format!(r#"{{ to = ["internet"], service = ["https"], max_bytes_per_hour = {budget} }}"#);
+    for budgets in [[1000, 3000], [3000, 1000], [1000, 1000]] {
+        let exits = format!("exits = [{}, {}]", exit(budgets[0]), exit(budgets[1]));
+        let text = EXITS.replace(&format!("exits = [{}]", exit(1000)), &exits);
+        assert_ne!(text, EXITS);
+        let map = Boundary::new(parse_map("twice.toml", &text).unwrap(), &Selection::default());
+        assert_eq!(told(&map, vec![out("eni-a", 5, 1000, 70)]), [], "{budgets:?}");
+        let found = told(&map, vec![out("eni-a", 5, 1001, 70)]);
+        assert_eq!(found, [("app-stays".to_owned(), 60, 120, 1)], "{budgets:?}");
+    }
+}
+
+#[test]
+fn more_bytes_than_can_be_told_are_as_many_as_can() {
+    let map = Boundary::new(parse_map("exits.toml", EXITS).unwrap(), &Selection::default());
+    let most = i64::MAX as u64;
+    let hours = [70, 80, 130, 190].map(|minute| out(if minute == 80 { "eni-b" } else { "eni-a" }, 5, most, minute));
+    let found = beside(&map, hours.to_vec());
+    let budget: Vec<_> = found.iter().filter(|finding| finding.detector == "budget").collect();
+    assert_eq!(budget.len(), 1);
+    assert_eq!((budget[0].flows, budget[0].bytes), (4, Some(u64::MAX)));
+}
+
+/// With more clients than are kept the sum of all is not known, and nothing is said.
+#[test]
+fn the_budget_of_an_exit_with_too_many_clients_is_not_judged() {
+    let text = EXITS.replace("10.0.1.0/24", "10.0.128.0/17");
+    let map = Boundary::new(parse_map("crowd.toml", &text).unwrap(), &Selection::default());
+    let sent = |clients: i64| {
+        let of = |client: i64| {
+            let flow = format!("10.0.{}.{} 203.0.113.7 40000 443 6", 128 + client / 250, 1 + client % 250);
+            line("eni-a", &flow, 1, START + 4200, "ACCEPT")
+        };
+        told(&map, (0..clients).map(of).collect())
+    };
+    assert_eq!(sent(4096), [("app-stays".to_owned(), 60, 120, 4096)]);
+    assert_eq!(sent(4097), []);
+}
+
 /// A record of the lake that nothing is expected of, in each of these minutes.
 fn others(minutes: std::ops::Range<i64>) -> Vec<Line> {
     let end = |minute: i64| START + minute * 60;
