@@ -101,7 +101,8 @@ pub fn to_json(map: &BoundaryMap) -> Value {
             }
             object.maybe("min_flows", expect.min_flows);
             object.maybe("max_flows", expect.max_flows);
-            object.put("every", duration_text(expect.every));
+            object.maybe("every", expect.every.map(duration_text));
+            object.maybe("max_bytes_per_hour", expect.max_bytes_per_hour);
             object.about(expect.owner.as_deref(), expect.description.as_deref());
             Value::from(object)
         }),

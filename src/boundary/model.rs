@@ -498,8 +498,10 @@ pub struct Expect {
     pub min_flows: Option<u64>,
     /// At most so many flows in the period.
     pub max_flows: Option<u64>,
-    /// The period, in seconds.
-    pub every: u32,
+    /// The period of both, in seconds.
+    pub every: Option<u32>,
+    /// At most so many bytes both ways in an hour.
+    pub max_bytes_per_hour: Option<u64>,
     /// Who answers for it.
     pub owner: Option<String>,
     /// What it is, and why.

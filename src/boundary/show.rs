@@ -193,11 +193,15 @@ impl Page<'_> {
     fn expects(&self) -> Vec<Vec<String>> {
         let row = |expect: &Expect| {
             let count = match (expect.min_flows, expect.max_flows) {
-                (Some(min), Some(max)) => format!("{min} to {max} flows"),
-                (Some(min), None) => format!("at least {min} flows"),
-                (None, Some(max)) => format!("at most {max} flows"),
-                (None, None) => "any number of flows".to_owned(),
+                (Some(min), Some(max)) => Some(format!("{min} to {max} flows")),
+                (Some(min), None) => Some(format!("at least {min} flows")),
+                (None, Some(max)) => Some(format!("at most {max} flows")),
+                (None, None) => None,
             };
+            let every = expect.every.map(duration_text).unwrap_or_default();
+            let count = count.map(|count| format!("{count} every {every}"));
+            let weight = expect.max_bytes_per_hour.map(|bytes| format!("at most {bytes} bytes an hour"));
+            let limits: Vec<String> = count.into_iter().chain(weight).collect();
             let subject = match &expect.subject {
                 ExpectSubject::Rule(rule) => format!("by {rule}"),
                 ExpectSubject::Path { from, to, service, action } => {
@@ -205,7 +209,7 @@ impl Page<'_> {
                     format!("{} -> {} : {}{action}", self.names(from), self.names(to), self.served(service))
                 }
             };
-            vec![expect.id.clone(), format!("{count} every {}", duration_text(expect.every)), subject]
+            vec![expect.id.clone(), limits.join(", "), subject]
         };
         self.0.expects.iter().map(row).collect()
     }

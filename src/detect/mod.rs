@@ -58,7 +58,7 @@ pub const COUNTERS: &[&dyn Counter] = &[
     &Outage::OneSided,
     &Outage::ReturnPath,
     &blocked::Blocked,
-    &Unmapped::Vpc,
+    &Unmapped::Place,
     &Unmapped::Fields,
     &log_gap::LogGap,
 ];

@@ -213,9 +213,12 @@ fn an_unknown_vpc_missing_fields_and_a_gap_are_told() {
     let gap = format!("vpc-1 eni-db - - - - - - - {HOUR} {HOUR} - SKIPDATA -");
     let nobody = line("eni-x", "- 10.0.2.9 40000 22 6", 1, HOUR, "ACCEPT");
     let undecided = line("eni-x", "10.0.1.5 10.0.2.9 40000 22 6", 1, HOUR, "-");
-    let found = all(vec![Line(foreign), Line(gap), nobody, undecided]);
+    let forged = line("eni-x", "10.8.0.1 192.0.2.7 40000 22 6", 1, HOUR, "ACCEPT");
+    let found = all(vec![Line(foreign), Line(gap), nobody, undecided, forged]);
     let names: Vec<_> = found.iter().map(|finding| (&*finding.detector, finding.flows)).collect();
-    assert_eq!(names, [("fields", 2), ("log-gap", 1), ("unmapped", 1)]);
+    assert_eq!(names, [("fields", 2), ("log-gap", 1), ("unmapped", 1), ("unmapped", 1)]);
+    let outside = "1 record between addresses that are both outside of the VPC: nothing watches it";
+    assert!(found.iter().any(|finding| finding.title == outside && finding.severity == Severity::Low));
 }
 
 #[test]

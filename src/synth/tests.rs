@@ -120,7 +120,7 @@ fn check(map: &BoundaryMap, options: &GenerateOptions) -> (GenerateSummary, usiz
                     },
                     Verdict::Gap => "log-gap",
                     Verdict::Blocked if boundary.is_protected(judgement.zones.unwrap().1) => "blocked",
-                    Verdict::Unmapped if judgement.zones.is_none() => "unmapped",
+                    Verdict::Unmapped => "unmapped",
                     _ => "",
                 };
                 assert_eq!(label.detector, alerts, "{}: {}", label.scenario, explained());
@@ -336,7 +336,7 @@ fn the_default_format_shows_what_it_can() {
 }
 
 /// The facts of the acceptance table that a record can violate: each has a scenario, and each scenario that names a
-/// fact of a system fits that system's map.
+/// fact of a system fits that system's map, as it stands in `testdata` or as the vectors have it.
 #[test]
 fn every_violation_that_a_record_can_show_has_a_scenario() {
     let visible = "E01 E02 E03 E04 E05 E06 E08 E09 E10 E11 E12 E13 E14 E15 E16 E17 E20 E21 E25 \
@@ -348,13 +348,16 @@ fn every_violation_that_a_record_can_show_has_a_scenario() {
     let names: BTreeSet<&str> = SCENARIOS.iter().map(|info| info.name).collect();
     assert_eq!(names.len(), SCENARIOS.len());
     for (letter, name) in [('E', "ez-cdc"), ('A', "atlas"), ('R', "artos"), ('K', "eks-rds")] {
-        let folder = tempfile::tempdir().unwrap();
         let mode = (letter == 'E').then(|| "privatelink".to_owned());
         let options = GenerateOptions { mode, ..GenerateOptions::new(3000) };
-        let summary = generate(&system(name), &options, folder.path()).unwrap();
+        let maps = [system(name), map_at(&root().join("testdata").join(name).join("boundary.toml"))];
+        let skipped = maps.map(|map| {
+            let folder = tempfile::tempdir().unwrap();
+            generate(&map, &options, folder.path()).unwrap().skipped
+        });
         for info in SCENARIOS.iter().filter(|info| info.rows.iter().any(|row| row.starts_with(letter))) {
-            let skipped = summary.skipped.iter().find(|(name, _)| *name == info.name);
-            assert!(skipped.is_none(), "{name}: {skipped:?} has rows {:?}", info.rows);
+            let fits = skipped.iter().any(|skipped| skipped.iter().all(|(name, _)| *name != info.name));
+            assert!(fits, "{name}: {} has rows {:?}, and {skipped:?} do not fit", info.name, info.rows);
         }
     }
 }

@@ -355,7 +355,7 @@ fn expected(network: &Network<'_>, lanes: &Lanes) -> Vec<(Lane, u64)> {
                 && ports.contains(&(lane.protocol, lane.port))
         };
         let lane = lanes.all.iter().find(fits)?;
-        Some((*lane, (u64::from(expect.every) / WINDOW as u64 / 2).max(1)))
+        Some((*lane, (u64::from(expect.every?) / WINDOW as u64 / 2).max(1)))
     };
     wanted.filter_map(lane_of).collect()
 }

@@ -31,10 +31,8 @@ def detector_of(row):
         return "one-sided" if where == "rejected-at-destination" and row["client_zone"] != "internet" else "outage"
     if verdict == "blocked" and row["protected"]:
         return "blocked"
-    if verdict == "unmapped" and row["reason"] == "vpc-not-in-map":
-        return "unmapped"
-    if verdict == "unmapped" and row["reason"] == "fields-missing":
-        return "fields"
+    if verdict == "unmapped":
+        return "fields" if row["reason"] == "fields-missing" else "unmapped"
     if verdict == "gap":
         return "log-gap"
     return None

@@ -497,6 +497,38 @@ def attempt_outcomes(lake):
 
 
 @answer
+def unanswered(lake):
+    one = ("client_zone", "server_zone", "client_addr", "client_port", "server_addr", "server_port")
+    verdicts = ("expected", "stray", "outage")
+    kept = [row for row in lake.rows if row["client_addr"] and row["protocol"] == 6 and row["verdict"] in verdicts]
+    paths = {}
+    for key, group in grouped(kept, *one).items():
+        requests = [row for row in group if row["from_client"]]
+        refused = any(row["verdict"] == "outage" for row in group)
+        if not refused and any(row["verdict"] == "expected" for row in requests):
+            arrived = any(row["side"] == "destination" for row in requests)
+            path = paths.setdefault((*key[:2], *key[4:]), {"answered": 0, "missed": []})
+            if len(requests) < len(group):
+                path["answered"] += 1
+            else:
+                path["missed"].append((arrived, times(group)))
+    answers = [
+        {
+            **dict(zip(("client_zone", "server_zone", "server_addr", "server_port"), key, strict=True)),
+            "unanswered": len(path["missed"]),
+            "arrived": sum(arrived for arrived, _ in path["missed"]),
+            "answered": path["answered"],
+            "first_seen": min(seen["first_seen"] for _, seen in path["missed"]),
+            "last_seen": max(seen["last_seen"] for _, seen in path["missed"]),
+        }
+        for key, path in paths.items()
+        if path["missed"]
+    ]
+    order = ("server_addr", "server_port", "client_zone", "server_zone")
+    return sorted(answers, key=lambda row: (-row["unanswered"], nulls_last(*(row[name] for name in order))))
+
+
+@answer
 def rule_usage(lake):
     credits = [
         {**row, "rule": rule, "kind": "grant" if row["verdict"] in ("expected", "outage", "stray") else "invariant"}

@@ -71,22 +71,29 @@ def alerts(rows, boundary, path):
             if "max_bytes_per_hour" in way:
                 entry = {"from": invariant["zone"], **way}
                 watched = Watched(boundary, tables, entry, action="ACCEPT")
-                yield from budget(rows, watched, invariant["id"], way["max_bytes_per_hour"])
+                sent = [row for row in rows if row["from_client"] and row in watched]
+                yield from budget(sent, "high", invariant["id"], way["max_bytes_per_hour"])
     rules = {rule["id"] for rule in boundary.rules}
     for expect in tables.get("expect", []):
-        if expect.get("rule") is None or expect["rule"] in rules:
+        if expect.get("rule") is not None and expect["rule"] not in rules:
+            continue
+        if "every" in expect:
             yield from expectation(rows, Watched(boundary, tables, expect), expect)
+        if "max_bytes_per_hour" in expect:
+            watched = Watched(boundary, tables, expect, action="ACCEPT")
+            moved = [row for row in rows if row in watched]
+            yield from budget(moved, "medium", expect["id"], expect["max_bytes_per_hour"])
 
 
-def budget(rows, watched, rule, most):
+def budget(rows, severity, rule, most):
+    """`rows` are those that count."""
     hours = {}
     for row in rows:
-        if row["from_client"] and row in watched:
-            hour = minute_of(time_of(row)) // HOUR
-            key = (row["client_addr"], row["interface_id"])
-            sums, counted = hours.setdefault(hour, ({}, []))
-            sums[key] = sums.get(key, 0) + (row["bytes"] or 0)
-            counted.append(row)
+        hour = minute_of(time_of(row)) // HOUR
+        key = (row["client_addr"], row["interface_id"])
+        sums, counted = hours.setdefault(hour, ({}, []))
+        sums[key] = sums.get(key, 0) + (row["bytes"] or 0)
+        counted.append(row)
     run = []
     for hour in [*sorted(hours), None]:
         measure = None
@@ -98,7 +105,7 @@ def budget(rows, watched, rule, most):
         if run and (hour is None or measure <= most or hour != run[-1][0] + 1 or hour % 24 == 0):
             counted = [row for found, _ in run for row in hours[found][1]]
             window = (run[0][0] * HOUR, (run[-1][0] + 1) * HOUR)
-            yield alert("budget", "high", rule, window, len(counted), bytes=sum(seen for _, seen in run))
+            yield alert("budget", severity, rule, window, len(counted), bytes=sum(seen for _, seen in run))
             run = []
         if measure is not None and measure > most:
             run.append((hour, measure))

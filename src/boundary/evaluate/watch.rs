@@ -1,4 +1,4 @@
-//! What the map wants watched over time: the budgets of exits, and expectations. A verdict knows nothing of them; a record
+//! What the map wants watched over time: budgets of exits and of expectations, and how often. A verdict knows nothing of them; a record
 //! is asked whether it is one of those that count, and SQL finds the same rows in the lake.
 
 use super::ports::{Protocol, Span, spans};
@@ -13,10 +13,12 @@ use crate::record::{Action, FlowRecord};
 /// What is asked of the records that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchKind {
-    /// Their bytes from client to server in an hour are at most so many.
+    /// Their bytes in an hour are at most so many.
     Budget {
         /// Bytes.
         bytes: u64,
+        /// Both ways; else those from client to server.
+        both_ways: bool,
     },
     /// Their number in each period is at least and at most this.
     Expectation {
@@ -115,7 +117,7 @@ pub(super) fn watches(map: &BoundaryMap, selection: &Selection, zones: &Zones) -
             let Some(bytes) = exit.max_bytes_per_hour else { continue };
             let from = if exit.from.is_empty() { zone } else { &exit.from };
             let path = path(map, zones, (from, &exit.to, &exit.service), Some(Action::Accept));
-            let watch = watch(&invariant.id, WatchKind::Budget { bytes }, path);
+            let watch = watch(&invariant.id, WatchKind::Budget { bytes, both_ways: false }, path);
             match found.iter_mut().find(|other| other.id == watch.id && other.what == watch.what) {
                 // the same traffic twice: the smaller budget says all
                 Some(same) if smaller(&watch, same) => *same = watch,
@@ -125,20 +127,23 @@ pub(super) fn watches(map: &BoundaryMap, selection: &Selection, zones: &Zones) -
         }
     }
     for expect in &map.expects {
-        if let Some(subject) = subject(map, selection, zones, expect) {
-            let kind = WatchKind::Expectation {
-                least: expect.min_flows.filter(|least| *least > 0),
-                most: expect.max_flows,
-                minutes: expect.every.div_ceil(60).max(1),
-            };
-            found.push(watch(&expect.id, kind, subject));
+        let flows = expect.every.map(|every| WatchKind::Expectation {
+            least: expect.min_flows.filter(|least| *least > 0),
+            most: expect.max_flows,
+            minutes: every.div_ceil(60).max(1),
+        });
+        let bytes = expect.max_bytes_per_hour.map(|bytes| WatchKind::Budget { bytes, both_ways: true });
+        for kind in flows.into_iter().chain(bytes) {
+            let subject = subject(map, selection, zones, expect, kind);
+            found.extend(subject.map(|subject| watch(&expect.id, kind, subject)));
         }
     }
     found.into()
 }
 
 fn smaller(one: &Watch, other: &Watch) -> bool {
-    matches!((one.kind, other.kind), (WatchKind::Budget { bytes: one }, WatchKind::Budget { bytes: other }) if one < other)
+    let bytes = |watch: &Watch| if let WatchKind::Budget { bytes, .. } = watch.kind { bytes } else { u64::MAX };
+    bytes(one) < bytes(other)
 }
 
 fn watch(id: &str, kind: WatchKind, (subject, what, condition): (Subject, String, String)) -> Watch {
@@ -151,7 +156,13 @@ fn subject(
     selection: &Selection,
     zones: &Zones,
     expect: &Expect,
+    kind: WatchKind,
 ) -> Option<(Subject, String, String)> {
+    let (accepted, ways) = match kind {
+        // what is refused carries nothing
+        WatchKind::Budget { .. } => (Some(Action::Accept), ", both ways"),
+        WatchKind::Expectation { .. } => (None, ""),
+    };
     match &expect.subject {
         ExpectSubject::Rule(id) => {
             let place = map.rules.iter().position(|rule| rule.id == *id && selection.includes(&rule.when))?;
@@ -159,12 +170,12 @@ fn subject(
             let rule = u16::try_from(place).ok()?;
             let id_text = id.replace('\'', "''");
             let condition = format!("verdict = 'expected' AND list_contains(string_split(rule, '+'), '{id_text}')");
-            Some((Subject::Rule(rule), format!("what {id} allows"), condition))
+            Some((Subject::Rule(rule), format!("what {id} allows{ways}"), condition))
         }
         ExpectSubject::Path { from, to, service, action } => {
-            let (subject, what, condition) = path(map, zones, (from, to, service), *action);
+            let (subject, what, condition) = path(map, zones, (from, to, service), action.or(accepted));
             let action = action.map_or(String::new(), |action| format!(", {}", action.as_str()));
-            Some((subject, format!("{what}{action}"), condition))
+            Some((subject, format!("{what}{action}{ways}"), condition))
         }
     }
 }

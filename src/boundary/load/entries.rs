@@ -370,9 +370,19 @@ fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
         None => ExpectSubject::Rule(String::new()),
     };
     let (min_flows, max_flows) = (decoder.count(&scope, "min_flows"), decoder.count(&scope, "max_flows"));
-    if !scope.has("min_flows") && !scope.has("max_flows") && scope.is_table() {
+    let max_bytes_per_hour = decoder.count(&scope, "max_bytes_per_hour");
+    let (counts, weighs) = (scope.has("min_flows") || scope.has("max_flows"), scope.has("max_bytes_per_hour"));
+    if !counts && !weighs && scope.is_table() {
         let problem = decoder.sink.missing(scope.place(), format!("{what} sets no limit"));
-        problem.hint("give `min_flows`, `max_flows` or both");
+        problem.hint("give `min_flows`, `max_flows` or `max_bytes_per_hour`");
+    }
+    if counts && !scope.has("every") {
+        let problem = decoder.sink.missing(scope.place(), format!("{what} lacks `every`"));
+        problem.hint("add `every`: the period in which flows are counted, like `10m`");
+    }
+    if let (ExpectSubject::Path { action: Some(Action::Reject), .. }, true) = (&subject, weighs) {
+        let problem = decoder.sink.add(scope.place(), format!("{what} limits the bytes of what is refused"));
+        problem.hint("what is refused carries nothing: limit its number by `max_flows`");
     }
     if let (Some(min), Some(max)) = (min_flows, max_flows)
         && min > max
@@ -381,11 +391,12 @@ fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
             decoder.sink.add(scope.place(), format!("{what} can never hold: min_flows {min}, max_flows {max}"));
         problem.hint("`min_flows` must not be above `max_flows`");
     }
-    let every = decoder.parsed(&scope, "every", words::duration).unwrap_or_default();
-    if every > Expect::LONGEST {
+    let every = decoder.parsed(&scope, "every", words::duration);
+    let length = every.unwrap_or_default();
+    if length > Expect::LONGEST {
         let problem = decoder.sink.add(scope.place(), format!("{what} has a period of more than 7 days"));
         problem.hint("so much is known when a day is judged: `every` is `7d` at most");
-    } else if every > Expect::DAY && !every.is_multiple_of(Expect::DAY) {
+    } else if length > Expect::DAY && !length.is_multiple_of(Expect::DAY) {
         let problem = decoder.sink.add(scope.place(), format!("{what} has a period of a day and a part of one"));
         problem.hint("above a day `every` is whole days, like `2d`: periods are judged day by day");
     }
@@ -395,6 +406,7 @@ fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
         min_flows,
         max_flows,
         every,
+        max_bytes_per_hour,
         owner: decoder.text(&scope, "owner"),
         description: decoder.text(&scope, "description"),
         place: scope.place().clone(),

@@ -61,7 +61,7 @@ fn names_become_ids() {
     let InvariantKind::Confined { exits, .. } = kind else { panic!("{kind:?}") };
     assert_eq!(exits.first().unwrap().max_bytes_per_hour, Some(104_857_600));
     let expect = map.expects.first().unwrap();
-    assert_eq!((&expect.subject, expect.every), (&ExpectSubject::Rule("worker-pg".to_owned()), 600));
+    assert_eq!((&expect.subject, expect.every), (&ExpectSubject::Rule("worker-pg".to_owned()), Some(600)));
 }
 
 /// The files of a folder that are maps; no file at all would make every test of them pass.

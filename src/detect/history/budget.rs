@@ -1,14 +1,16 @@
-//! `budget`: more goes through an exit of a confined zone in an hour than the map allows it.
+//! `budget`: more goes through an exit of a confined zone in an hour than the map allows it, or more of what an
+//! `[[expect]]` limits.
 //!
-//! Key: the invariant, and the exit as the map has it. Window: an hour; hours that follow each other are one alert, within
-//! a UTC day. Counts: accepted records from client to server of the exit's zones and services. Measure: their bytes in an
-//! hour, of each client those of the interface that saw most. An hour is found with more than the exit's
-//! `max_bytes_per_hour`; a switch is all that is to be set.
+//! Key: the invariant, and the exit as the map has it; or the expectation. Window: an hour; hours that follow each other are
+//! one alert, within a UTC day. Counts: accepted records of these zones and services, of an exit from client to server, of an
+//! expectation both ways; or what its rule allows. Measure: their bytes in an hour, of each client those of the interface
+//! that saw most. An hour is found with more than `max_bytes_per_hour`; a switch is all that is to be set.
 //!
-//! Severity: high. A confined zone is one that data must not leave.
+//! Severity: high at an exit, since a confined zone is one that data must not leave; else medium.
 
 use std::collections::BTreeMap;
 
+use super::state::Cap;
 use super::{Group, Hour, Kind, Run, Terms, during, of_hours, volume};
 use crate::boundary::Severity;
 use crate::detect::finding::{Finding, Query};
@@ -21,7 +23,8 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Budget>) -> Vec<Findin
     let Some(today) = group.today().filter(|today| settings.everywhere.enabled && !today.cut) else {
         return Vec::new();
     };
-    let Some(Terms { budget: Some(budget), what, condition, .. }) = today.terms.as_deref() else {
+    let Some(Terms { budget: Some(Cap { bytes: budget, both_ways }), what, condition, .. }) = today.terms.as_deref()
+    else {
         return Vec::new();
     };
     // of each hour, all clients together
@@ -35,7 +38,9 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Budget>) -> Vec<Findin
         let (start, end) = run.span(group.day());
         let mut query = Query::everything();
         query.and(condition);
-        query.and("client_addr = coalesce(pkt_srcaddr, srcaddr) AND orientation <> 'reply'");
+        if !both_ways {
+            query.and("client_addr = coalesce(pkt_srcaddr, srcaddr) AND orientation <> 'reply'");
+        }
         query.within(Some(start), Some(end));
         let bytes = run.hours.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         let most = run.hours.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
@@ -46,10 +51,14 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Budget>) -> Vec<Findin
             .filter(|hour| run.hours.iter().any(|(found, _)| found.hour == hour.hour))
             .collect();
         let empty = group.empty(&KIND, (start, end), query.finish(), group.key.clone());
+        let (severity, what) = match both_ways {
+            true => (Severity::Medium, format!("of {what},")),
+            false => (Severity::High, format!("went from {what}")),
+        };
         let finding = Finding {
-            severity: Severity::High,
+            severity,
             title: format!(
-                "{} went from {what} {}: the map allows {} an hour",
+                "{} {what} {}: the map allows {} an hour",
                 volume(bytes),
                 during(run.hours.len()),
                 volume(*budget)

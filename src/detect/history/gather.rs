@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::presence::{Presence, seen_in};
-use super::state::{Call, History, Hour, Member, Sum, Terms, Who};
+use super::state::{Call, Cap, History, Hour, Member, Sum, Terms, Who};
 use super::{BEACONS, BUDGETS, DESTINATIONS, EXITS, EXPECTATIONS, PORTS, REFUSED, SERVICES, group_key};
 use crate::boundary::{Boundary, Confidence, Verdict, Watch, WatchKind, ZoneId};
 use crate::detect::gather::{Address, Texts};
@@ -40,7 +40,7 @@ enum Family {
     Ports,
     /// Calls of a host in the internet, by client, port and server.
     Beacons,
-    /// What goes through an exit with a budget, by client. Its port is the number of the watch.
+    /// What has a budget, by client. Its port is the number of the watch.
     Budget,
 }
 
@@ -177,8 +177,8 @@ impl Gatherer {
             return grown;
         }
         for (number, watch) in watching(boundary, client) {
-            if let WatchKind::Budget { .. } = watch.kind
-                && path.client_is_source
+            if let WatchKind::Budget { both_ways, .. } = watch.kind
+                && (both_ways || path.client_is_source)
                 && watch.sees(record, judgement)
             {
                 let zones = (ZoneId::ANY, ZoneId::ANY);
@@ -443,7 +443,7 @@ fn terms(key: &Key, boundary: &Boundary) -> Option<Terms> {
     };
     let watch = boundary.watches().iter().find(is)?;
     let (budget, least, most, minutes) = match watch.kind {
-        WatchKind::Budget { bytes } => (Some(bytes), None, None, 60),
+        WatchKind::Budget { bytes, both_ways } => (Some(Cap { bytes, both_ways }), None, None, 60),
         WatchKind::Expectation { least, most, minutes } => (None, least, most, minutes),
     };
     Some(Terms { budget, least, most, minutes, what: watch.what.clone(), condition: watch.condition.clone() })

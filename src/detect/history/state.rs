@@ -118,11 +118,20 @@ pub struct Call {
     pub second: u32,
 }
 
+/// A budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cap {
+    /// Bytes in an hour.
+    pub bytes: u64,
+    /// Of requests and replies; else of what goes from client to server.
+    pub both_ways: bool,
+}
+
 /// What the map wants watched, as far as it must be known to judge it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Terms {
-    /// Bytes in an hour that are allowed; `None`: it is an expectation.
-    pub budget: Option<u64>,
+    /// The bytes that are allowed; `None`: flows are counted.
+    pub budget: Option<Cap>,
     /// Rows in each period, at least.
     pub least: Option<u64>,
     /// Rows in each period, at most.

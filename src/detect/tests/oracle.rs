@@ -47,8 +47,8 @@ fn one(
             _ => ("outage", true),
         },
         Verdict::Blocked if judgement.path.is_some() && protects() => ("blocked", false),
-        Verdict::Unmapped if word("reason").as_deref() == Some("vpc-not-in-map") => ("unmapped", true),
         Verdict::Unmapped if word("reason").as_deref() == Some("fields-missing") => ("fields", true),
+        Verdict::Unmapped => ("unmapped", true),
         Verdict::Gap => ("log-gap", true),
         _ => return None,
     };

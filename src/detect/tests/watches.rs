@@ -95,6 +95,29 @@ fn more_bytes_than_the_budget_of_an_exit_are_an_alert() {
     assert_eq!(found[0].title, title);
 }
 
+/// Of an expectation replies count too, and the copy of the other interface once.
+#[test]
+fn more_bytes_than_an_expectation_allows_are_an_alert() {
+    let back = |eni: &str, bytes: u64| {
+        let end = START + 4200;
+        Line(format!("vpc-1 {eni} 203.0.113.7 10.0.1.5 443 40000 6 9 {bytes} {} {end} ACCEPT OK 18", end - 50))
+    };
+    let path = "from = [\"app\"]\nto = [\"internet\"]\nservice = [\"https\"]";
+    for subject in ["rule = \"app-out\"", path] {
+        let expect = format!("[[expect]]\nid = \"little\"\n{subject}\nmax_bytes_per_hour = 1000\n");
+        let text = [&EXITS.replace(", max_bytes_per_hour = 1000", ""), expect.as_str()].concat();
+        let map = Boundary::new(parse_map("little.toml", &text).unwrap(), &Selection::default());
+        for (bytes, expected) in [(599, None), (600, None), (601, Some(("little".to_owned(), 60, 120, 3)))] {
+            let lines = vec![out("eni-a", 5, 400, 70), back("eni-a", bytes), back("eni-b", 300)];
+            assert_eq!(told(&map, lines), Vec::from_iter(expected), "{subject} {bytes}");
+        }
+        let found = beside(&map, vec![out("eni-a", 5, 400, 70), back("eni-a", 601)]);
+        let found = found.iter().find(|finding| finding.detector == "budget").unwrap();
+        assert_eq!((found.severity, found.bytes), (Severity::Medium, Some(1001)));
+        assert!(found.title.starts_with("1 kB of ") && found.title.contains(", both ways, in "), "{}", found.title);
+    }
+}
+
 /// A map may say the same exit twice: its records count once, and the smaller budget is asked.
 #[test]
 fn exits_that_read_alike_are_one() {

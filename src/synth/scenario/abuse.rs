@@ -99,6 +99,9 @@ pub(super) fn bulk_on_http(script: &mut Script<'_>) -> Result<(), Unfit> {
         lane.port == 80 && script.lanes.all.iter().any(redirects)
     });
     let lane = *lane.ok_or("no server offers both port 80 and port 443")?;
+    if script.map().expects.iter().all(|expect| expect.max_bytes_per_hour.is_none()) {
+        return Err("the map limits the bytes of nothing");
+    }
     for n in 0..4 {
         let talk = script.on_lane(&lane)?;
         let size = ((30_000, 1_800_000), (52_000, 74_000_000 + n));

@@ -48,7 +48,7 @@ pub(super) fn spoofed(script: &mut Script<'_>) -> Result<(), Unfit> {
         // forged packets show what they claim, not the interface's own address
         flow.srcaddr = b.address;
         let note = "neither address is local";
-        script.plant_body(interface, Body::Flow(flow), script.moment() + n, Verdict::Unmapped, "", None, note);
+        script.plant_body(interface, Body::Flow(flow), script.moment() + n, Verdict::Unmapped, "unmapped", None, note);
     }
     Ok(())
 }
@@ -76,7 +76,7 @@ pub(super) fn ipv6(script: &mut Script<'_>) -> Result<(), Unfit> {
             continue;
         };
         let note = "IPv6 in a VPC that has none in the map";
-        script.plant_body(interface, Body::Flow(flow), script.moment() + n, Verdict::Unmapped, "", None, note);
+        script.plant_body(interface, Body::Flow(flow), script.moment() + n, Verdict::Unmapped, "unmapped", None, note);
     }
     Ok(())
 }

@@ -51,7 +51,8 @@ pub(super) fn nodeport(script: &mut Script<'_>) -> Result<(), Unfit> {
 /// From a low port to a low port: whoever only looks at ports takes it for a reply.
 pub(super) fn low_port(script: &mut Script<'_>) -> Result<(), Unfit> {
     let cases = closed(script, script.stranger()?, 22);
-    for (n, (client_port, flags)) in (0..).zip([(443, 0), (53, 0), (80, 0), (443, 2), (123, 2), (25, 1)]) {
+    let each = [(443, 0), (53, 0), (80, 0), (443, 2), (123, 2), (25, 1)];
+    for (n, (client_port, flags)) in (0..).zip(each.into_iter().chain(each)) {
         let case = *script.dice.pick(&cases).ok_or(LACK)?;
         let talk = Talk { client_port, ..script.talk(&case) };
         let note = "a probe from a low port";
