@@ -1,7 +1,6 @@
 //! When something was there: records of the lake, its interfaces, and what the map expects.
 //!
-//! Every record comes by here, and nearly every one finds that its interface was seen in its minute already: so that is
-//! looked at in few bytes.
+//! Every record comes by here. So what it changes stands in few bytes, of each interface those of its last hour.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +37,15 @@ struct Face {
     zones: Option<[Option<ZoneId>; 2]>,
 }
 
+impl Face {
+    /// Adds what was seen in an hour of the day.
+    fn mark(&mut self, current: &Current) {
+        if let Some(hour) = self.minutes.get_mut(current.hour.rem_euclid(24) as usize) {
+            *hour |= current.bits;
+        }
+    }
+}
+
 /// When a source has records, in a day.
 #[derive(Debug)]
 struct CompactClock {
@@ -69,7 +77,12 @@ pub(in crate::detect) fn shard(source: &str) -> &str {
 
 /// Ids of interfaces that were seen lately, with their numbers: each record has one, and its text is long to hash.
 #[derive(Debug, Default)]
-struct Names(Vec<Name>);
+struct Names(Vec<Pair>);
+
+/// Two that have a slot in common, in one line of the cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Pair([Name; 2]);
 
 #[derive(Debug, Clone, Copy)]
 struct Name {
@@ -77,8 +90,15 @@ struct Name {
     number: u32,
 }
 
+impl Name {
+    fn is(&self, text: &[u64; 3]) -> bool {
+        // one by one: to be compared as a whole they would have to be written first
+        self.text[0] == text[0] && self.text[1] == text[1] && self.text[2] == text[2]
+    }
+}
+
 impl Names {
-    const SLOTS: usize = 1 << 10;
+    const SLOTS: usize = 1 << 11;
 
     fn number(&mut self, text: &str, texts: &mut Texts) -> u32 {
         // an id has 12 or 21 characters: three words that overlap, and how many there are, say all of it
@@ -89,29 +109,40 @@ impl Names {
         if first.is_none() || bytes.len() > 24 {
             return texts.number(text);
         }
-        let text_words = [word(first), word(middle), word(last) ^ (bytes.len() as u64) << 56];
-        let mixed = text_words.iter().fold(0, |sum: u64, word| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let slot = (mixed >> 54) as usize;
+        let words = [word(first), word(middle), word(last) ^ (bytes.len() as u64) << 56];
+        let mixed = words.iter().fold(0, |sum: u64, word| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let slot = (mixed >> 53) as usize;
         if self.0.is_empty() {
             // no text has such bytes
-            self.0 = vec![Name { text: [u64::MAX; 3], number: 0 }; Self::SLOTS];
+            self.0 = vec![Pair([Name { text: [u64::MAX; 3], number: 0 }; 2]); Self::SLOTS];
         }
-        let Some(name) = self.0.get_mut(slot) else { return texts.number(text) };
-        if name.text != text_words {
-            *name = Name { text: text_words, number: texts.number(text) };
+        let Some(Pair([one, other])) = self.0.get_mut(slot) else { return texts.number(text) };
+        if one.is(&words) {
+            return one.number;
         }
-        name.number
+        if !other.is(&words) {
+            *other = *one;
+            *one = Name { text: words, number: texts.number(text) };
+            return one.number;
+        }
+        other.number
     }
 }
 
-/// What is known of an interface already: nearly every record finds its minute marked.
+/// The hour in which an interface was seen last, before it is added to its day.
 #[derive(Debug, Clone, Copy)]
 struct Current {
-    /// The minute, since 1970.
-    minute: i64,
+    /// Hours since 1970.
+    hour: i64,
+    /// Its minutes, as bits.
+    bits: u64,
     /// Place in `faces`.
     face: u32,
     zones: Option<[Option<ZoneId>; 2]>,
+}
+
+impl Current {
+    const NONE: Self = Self { hour: i64::MIN, bits: 0, face: u32::MAX, zones: None };
 }
 
 /// When something was there.
@@ -124,7 +155,7 @@ pub(super) struct Presence {
     clock: usize,
     expected: Vec<Expected>,
     names: Names,
-    /// By number of an interface's id: when it was seen last.
+    /// By number of an interface's id.
     current: Vec<Current>,
     /// The minute and the source of the last record.
     ticked: Option<(i64, u32)>,
@@ -192,21 +223,26 @@ impl Presence {
     fn face(&mut self, name: u32, minute: i64) -> usize {
         let place = name as usize;
         if self.current.len() <= place {
-            self.current.resize(place + 1, Current { minute: i64::MIN, face: u32::MAX, zones: None });
+            self.current.resize(place + 1, Current::NONE);
         }
-        let Some(current) = self.current.get_mut(place).filter(|current| current.minute != minute) else { return 0 };
-        let moment = minute * MINUTE;
-        let (day, next) = (moment - moment.rem_euclid(DAY), self.faces.len() as u32);
+        let Some(current) = self.current.get_mut(place) else { return 0 };
+        let (hour, bit) = (minute.div_euclid(60), 1 << minute.rem_euclid(60));
+        if current.hour == hour {
+            current.bits |= bit;
+            return 0;
+        }
+        if let Some(face) = self.faces.get_mut(current.face as usize) {
+            face.mark(current);
+        }
+        let (day, next) = (hour.div_euclid(24) * DAY, self.faces.len() as u32);
         let mut grown = 0;
         let face = *self.days.entry((name, day)).or_insert(next);
         if face == next {
             grown = INTERFACE_BYTES;
             self.faces.push(Face { day, name, minutes: [0; 24], zones: None });
         }
-        if let Some(seen) = self.faces.get_mut(face as usize) {
-            mark(&mut seen.minutes, moment - day);
-            *current = Current { minute, face, zones: seen.zones };
-        }
+        let zones = self.faces.get(face as usize).and_then(|face| face.zones);
+        *current = Current { hour, bits: bit, face, zones };
         grown
     }
 
@@ -228,7 +264,12 @@ impl Presence {
     }
 
     /// Hands over what was gathered: keys, and a member, if anybody was there.
-    pub(super) fn take(self, boundary: &Boundary, texts: &Texts, put: &mut impl FnMut(Key, Option<Member>)) {
+    pub(super) fn take(mut self, boundary: &Boundary, texts: &Texts, put: &mut impl FnMut(Key, Option<Member>)) {
+        for current in &self.current {
+            if let Some(face) = self.faces.get_mut(current.face as usize) {
+                face.mark(current);
+            }
+        }
         for Face { day, name, minutes, zones } in self.faces {
             let id = texts.get(name);
             if id.is_empty() {
