@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up should stop")]
 
+#[path = "common/cpu.rs"]
+mod cpu;
 #[path = "common/logs.rs"]
 mod logs;
 
@@ -23,6 +25,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use cpu::{Way, costs};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -299,9 +302,6 @@ impl Setting {
     }
 }
 
-/// A name, the name of the replay of the same bytes, and how records get into a lake that way.
-type Way<'a> = (&'a str, &'a str, &'a dyn Fn(&Path));
-
 fn stream(criterion: &mut Criterion) {
     let boundary = Arc::new(Boundary::new(logs::artos(), &Selection::default()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -347,43 +347,7 @@ fn stream(criterion: &mut Criterion) {
             });
         }
         group.finish();
-        costs(version, &ways);
-    }
-}
-
-/// CPU time of this process, in hundredths of a second.
-fn cpu() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let after_name = stat.rsplit(')').next().unwrap();
-    after_name.split(' ').skip(12).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
-}
-
-/// Prints what a record costs each way, and the ratio to the replay of the same bytes: medians of rounds in turn, since a shared machine
-/// disturbs CPU time less than wall time, and both sides of a round alike.
-fn costs(version: u8, ways: &[Way<'_>]) {
-    const ROUNDS: usize = 9;
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        rounds.push(
-            ways.iter()
-                .map(|(_, _, way)| {
-                    let lake = tempfile::tempdir().unwrap();
-                    let before = cpu();
-                    way(lake.path());
-                    (cpu() - before) as f64 * 1e7 / RECORDS as f64
-                })
-                .collect::<Vec<_>>(),
-        );
-    }
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[ROUNDS / 2]
-    };
-    for (number, (name, of, _)) in ways.iter().enumerate() {
-        let beside = ways.iter().position(|(name, ..)| name == of).unwrap();
-        let nanoseconds = median(rounds.iter().map(|round| round[number]).collect());
-        let ratio = median(rounds.iter().map(|round| round[number] / round[beside]).collect());
-        println!("stream_v{version}/{name}: {nanoseconds:.0} ns of CPU time a record, {ratio:.2} of {of}");
+        costs(&format!("stream_v{version}"), RECORDS, 9, &ways);
     }
 }
 

@@ -20,6 +20,7 @@ use super::history;
 use super::hours::Hours;
 use super::scan::{Gatherer, Logged};
 use super::seen::{End, Ends, Seen};
+use super::settings::Gathers;
 use super::state::State;
 use super::tally::{Evidence, Key, Leg, Legs, Tally, Traffic};
 use super::window::{Window, hour_of_day};
@@ -48,6 +49,8 @@ pub struct Tallies<'b> {
     scans: Gatherer,
     history: history::Gatherer,
     weight: usize,
+    /// Whether no detector is on: then nothing is gathered.
+    off: bool,
 }
 
 /// What makes two records part of the same alert: see [`Key`].
@@ -122,12 +125,13 @@ impl<'b> Tallies<'b> {
             scans: Gatherer::default(),
             history: history::Gatherer::default(),
             weight: 0,
+            off: false,
         }
     }
 
-    /// Keeps what `beacon` asks for, or does not: nobody else does.
-    pub fn with_beacons(self, beacons: bool) -> Self {
-        Self { history: history::Gatherer::new(beacons), ..self }
+    /// Nothing yet, and as much as this will be kept.
+    pub fn gathering(self, gathers: Gathers) -> Self {
+        Self { history: history::Gatherer::new(gathers == Gathers::Beacons), off: gathers == Gathers::Nothing, ..self }
     }
 
     /// Looks at records of one object, each with its judgement by the map and its line.
@@ -136,6 +140,9 @@ impl<'b> Tallies<'b> {
         source: &str,
         rows: impl IntoIterator<Item = (&'r FlowRecord<'a>, &'r Judgement, i64)>,
     ) {
+        if self.off {
+            return;
+        }
         let origin = self.texts.number(history::shard(source));
         for (record, judgement, line) in rows {
             let seen = Seen { record, judgement, boundary: self.boundary, source, line };

@@ -39,8 +39,8 @@ pub use hours::Hours;
 pub use scan::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 pub use seen::Seen;
 pub use settings::{
-    Beacon, BlockedSpike, BruteForce, Budget, Counting, Exfiltration, Expectation, Horizontal, Knob, Late, NewService,
-    Newcomers, Settings, Silent, Slow, Thresholds, Tunable, Tuned, Vertical,
+    Beacon, BlockedSpike, BruteForce, Budget, Counting, Exfiltration, Expectation, Gathers, Horizontal, Knob, Late,
+    NewService, Newcomers, Settings, Silent, Slow, Thresholds, Tunable, Tuned, Vertical,
 };
 pub use sketch::Sketch;
 pub use state::{State, alert_key, findings, withdrawn};

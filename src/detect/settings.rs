@@ -41,6 +41,9 @@ pub trait Thresholds: Default + Clone {
 
     /// Sets whether the detector makes alerts.
     fn enable(&mut self, enabled: bool);
+
+    /// Whether it makes alerts.
+    fn is_on(&self) -> bool;
 }
 
 macro_rules! thresholds {
@@ -79,6 +82,10 @@ macro_rules! thresholds {
 
             fn enable(&mut self, enabled: bool) {
                 self.enabled = enabled;
+            }
+
+            fn is_on(&self) -> bool {
+                self.enabled
             }
         }
     };
@@ -252,6 +259,9 @@ pub trait Tunable {
     /// Whether it makes alerts where nobody says.
     fn enabled(&self) -> bool;
 
+    /// Whether it makes alerts anywhere.
+    fn is_on(&self) -> bool;
+
     /// Its thresholds.
     fn knobs(&self) -> &'static [Knob];
 
@@ -272,6 +282,10 @@ impl<T: Thresholds> Tunable for Tuned<T> {
 
     fn enabled(&self) -> bool {
         T::ENABLED
+    }
+
+    fn is_on(&self) -> bool {
+        self.everywhere.is_on() || self.zones.values().any(T::is_on)
     }
 
     fn knobs(&self) -> &'static [Knob] {
@@ -298,6 +312,19 @@ impl<T: Thresholds> Tuned<T> {
             Some(zone) => self.zones.entry(zone.to_owned()).or_insert_with(|| self.everywhere.clone()),
         }
     }
+}
+
+/// What is gathered of records for the detectors: as much as they could ever ask, so that other settings can be tried on
+/// a lake, but for what is not free.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Gathers {
+    /// None of them is on.
+    Nothing,
+    /// All but what follows.
+    #[default]
+    Usual,
+    /// Who called whom when, too, which `beacon` asks for.
+    Beacons,
 }
 
 /// The settings of all detectors, and the allow-list.
@@ -368,9 +395,15 @@ impl Settings {
         thresholds.enabled.then_some(thresholds.flows)
     }
 
-    /// Whether anything is to be kept for `beacon`.
-    pub fn keeps_beacons(&self) -> bool {
-        self.beacon.everywhere.enabled || self.beacon.zones.values().any(|zone| zone.enabled)
+    /// What is to be gathered for them.
+    pub fn gathers(&self) -> Gathers {
+        let mut all = self.clone();
+        let mut on = detector_names().filter(|name| all.tunable(name).is_some_and(|tunable| tunable.is_on()));
+        match on.next() {
+            None => Gathers::Nothing,
+            Some(_) if self.beacon.is_on() => Gathers::Beacons,
+            Some(_) => Gathers::Usual,
+        }
     }
 
     /// The first entry of the allow-list that allows a finding.

@@ -389,7 +389,7 @@ proptest! {
                 None => Judgement::of_status(record),
             })
             .collect();
-        let tallies = || Tallies::new(boundary).with_beacons(true);
+        let tallies = || Tallies::new(boundary).gathering(Gathers::Beacons);
         let (mut tallies, mut handing_on, mut parts) = (tallies(), tallies(), Vec::new());
         let mut rows = Vec::new();
         let length = lines.len().div_ceil(objects).max(1);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parquet::file::properties::WriterProperties;
 
 use crate::boundary::{Boundary, Judgement, Verdict};
-use crate::detect::Tallies;
+use crate::detect::{Gathers, Tallies};
 use crate::lake::{Conserved, FileLimits, FlowRows, FlowWriter, LakeError, Staged, StateWriter, Store};
 use crate::parse::Batches;
 use crate::record::{Field, FlowBatch, LineChunk, LogFormat, ParseError};
@@ -59,14 +59,14 @@ impl<'u, S: Store> Recorder<'u, S> {
         properties: Arc<WriterProperties>,
         limits: FileLimits,
         detect_bytes: usize,
-        beacons: bool,
+        gathers: Gathers,
     ) -> Self {
         Self {
             store,
             boundary,
             flows: FlowWriter::new(store, format!("{staging}/flows"), properties, limits),
             staging,
-            tallies: Tallies::new(boundary).with_beacons(beacons),
+            tallies: Tallies::new(boundary).gathering(gathers),
             detect_bytes,
             judged: Vec::new(),
             staged: Vec::new(),

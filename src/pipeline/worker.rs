@@ -178,7 +178,7 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
             context.properties.clone(),
             context.options.limits,
             context.options.detect_bytes,
-            context.options.detect.keeps_beacons(),
+            context.options.detect.gathers(),
         );
         Self { shared, channels, recorder }
     }

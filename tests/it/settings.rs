@@ -139,6 +139,28 @@ client-zone = "ap"
     assert!(findings.contains("0 errors, 0 notes"), "{findings}");
 }
 
+/// The lake has the same flows, and nothing of detection.
+#[test]
+fn with_every_detector_off_nothing_is_gathered() {
+    let case = scan(20);
+    let names: Vec<&str> = flowbound::detect::detector_names().collect();
+    assert!(names.len() > 20);
+    let switch = |on: &str| {
+        let off = names.iter().filter(|name| **name != on);
+        off.map(|name| format!("[detect.\"{name}\"]\nenabled = false\n")).collect::<String>()
+    };
+    fs::write(case.path().join("off.toml"), switch("")).unwrap();
+    fs::write(case.path().join("one.toml"), switch("breach")).unwrap();
+    for (config, kept) in [("off.toml", false), ("one.toml", true)] {
+        let told = done(&case, &format!("replay logs --map map.toml --out {config}.lake --config {config}"));
+        assert!(told.contains("21"), "{told}");
+        let files = tree(&case.path().join(format!("{config}.lake")));
+        let is_state = |path: &PathBuf| path.ends_with("_flowbound/state");
+        assert_eq!(files.iter().any(is_state), kept, "{config}: {files:?}");
+        assert_eq!(alerts(&case, &format!("{config}.lake"), "").len(), usize::from(kept), "{config}");
+    }
+}
+
 #[test]
 fn a_zone_that_the_map_does_not_have_is_told() {
     let case = Case::new();

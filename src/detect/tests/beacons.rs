@@ -22,7 +22,7 @@ fn every(pause: i64, times: i64) -> Vec<Line> {
 fn states(lines: &[Line], beacons: bool) -> Vec<(Key, State)> {
     let map = Boundary::new(parse_map("exits.toml", EXITS).unwrap(), &Selection::default());
     let format: LogFormat = FORMAT.parse().unwrap();
-    let mut tallies = Tallies::new(Some(&map)).with_beacons(beacons);
+    let mut tallies = Tallies::new(Some(&map)).gathering(if beacons { Gathers::Beacons } else { Gathers::Usual });
     for (Line(text), number) in lines.iter().zip(1..) {
         let record = record(text, &format);
         let judgement = map.judge(&record);
@@ -123,8 +123,8 @@ fn parts_make_the_whole() {
 fn nothing_is_kept_where_nobody_asks() {
     let kept = |beacons| states(&every(900, 96), beacons).iter().any(|(key, _)| key.detector == "history/beacons");
     assert!(kept(true) && !kept(false));
-    assert!(!Settings::default().keeps_beacons());
+    assert_eq!(Settings::default().gathers(), Gathers::Usual);
     let mut settings = Settings::default();
     settings.tunable("beacon").unwrap().enable(Some("app"), true);
-    assert!(settings.keeps_beacons());
+    assert_eq!(settings.gathers(), Gathers::Beacons);
 }

@@ -264,7 +264,7 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
             properties,
             context.options.limits,
             context.options.detect_bytes,
-            context.options.detect.keeps_beacons(),
+            context.options.detect.gathers(),
         );
         let quarantine = Quarantine::new(&*context.store, &unit.staging);
         Ok(OpenUnit { unit, recorder, quarantine, span, began: Instant::now(), bytes: 0 })
