@@ -83,7 +83,7 @@ Verdicts:
   outage    allowed, and rejected: something is broken
   attempt   not allowed, accepted where it left; the destination should refuse it
   stray     allowed, and rejected: a late packet of a connection that is over
-  unmapped  the map does not know the VPC, or the record lacks fields
+  unmapped  the map does not know the VPC or either address, or the record lacks fields
   nodata    a quiet interface
   gap       AWS skipped records, perhaps many";
 

@@ -3,8 +3,9 @@
 //! Key: client, server, port, protocol. Window: hours (`detect::hours`). Counts: every record with verdict `attempt`.
 //! What became of it other records of the same key and hours tell, which it does not count: *let in*, where the
 //! server's interface accepted it or a reply of it was accepted (verdict `breach`) in any of the hours; *refused*, where
-//! the server's interface rejected it (`blocked`) in every hour in which it was tried. Only clients outside the internet
-//! are looked at: of the others no interface records that they send.
+//! the server's interface rejected it (`blocked`) in every hour in which it was tried, or in one beside it, since the
+//! intervals of two interfaces do not begin together. Only clients outside the internet are looked at: of the others no
+//! interface records that they send.
 //!
 //! Severity: `low` if it was refused and nothing else is known, else the verdict's own. What was let in has a `breach` of
 //! the same path, as severe as it is: nobody is called twice for it.
@@ -63,7 +64,7 @@ impl Counter for Attempt {
         let became = match became(tally) {
             (true, _) => "and was let in: see its breach",
             (false, true) => "and was refused there",
-            (false, false) => "and nothing tells whether it was let in",
+            (false, false) => "and it is not known whether it was let in",
         };
         format!("{} tried {}, where it may not arrive, {became}", client(key), server(key))
     }

@@ -53,18 +53,26 @@ impl Hours {
             let within = self.each().filter(|(hour, _)| (first..=last).contains(hour));
             // one hour in which it was refused does not tell of the others
             let mut counted = within.clone().filter(|(_, tally)| tally.flows > 0);
-            let refused = counted.all(|(_, tally)| tally.outcomes.contains(&Outcome::Refused));
+            let refused = counted.all(|(hour, _)| self.is_refused_about(hour));
             let whole = within.map(|(_, tally)| tally.clone()).reduce(|mut whole, tally| {
                 whole.merge(tally);
                 whole
             });
             let whole = whole.map(|mut whole| {
-                whole.outcomes.retain(|outcome| refused || *outcome != Outcome::Refused);
+                whole.outcomes.remove(&Outcome::Refused);
+                whole.outcomes.extend(refused.then_some(Outcome::Refused));
                 whole
             });
             whole.map(|whole| Finding::of_tally(counter, &alert, moment(last.saturating_add(1)), &whole))
         };
         self.runs(least).into_iter().filter_map(finding).collect()
+    }
+
+    /// Whether something says that it was refused in this hour, or in one beside it: the intervals of two interfaces do not
+    /// begin together, so the copies of a packet may be told in two hours.
+    fn is_refused_about(&self, hour: u8) -> bool {
+        let mut about = self.each().filter(|(at, _)| at.abs_diff(hour) <= 1);
+        about.any(|(_, tally)| tally.outcomes.contains(&Outcome::Refused))
     }
 
     /// The first and the last hour of each alert.
@@ -135,8 +143,12 @@ mod tests {
         };
         let refused: &[Outcome] = &[Outcome::Refused];
         assert_eq!(severity(&[(3, 1, refused), (4, 2, refused)]), (1, Severity::Low));
-        assert_eq!(severity(&[(3, 1, refused), (4, 2, &[])]), (1, usual));
-        assert_eq!(severity(&[(3, 1, &[]), (4, 2, refused)]), (1, usual));
+        assert_eq!(severity(&[(3, 1, refused), (4, 2, &[]), (5, 1, &[])]), (1, usual));
+        assert_eq!(severity(&[(3, 1, &[]), (4, 2, &[]), (5, 1, refused)]), (1, usual));
+        // the interval of the server's interface ends in the hour before, or after
+        assert_eq!(severity(&[(3, 0, refused), (4, 2, &[])]), (1, Severity::Low));
+        assert_eq!(severity(&[(4, 2, &[]), (5, 0, refused)]), (1, Severity::Low));
+        assert_eq!(severity(&[(4, 2, &[]), (6, 0, refused)]), (1, usual));
         // an hour without an attempt, of which nothing is to be known
         assert_eq!(severity(&[(3, 1, refused), (4, 0, &[]), (5, 2, refused)]), (1, Severity::Low));
         let let_in: &[Outcome] = &[Outcome::LetIn];

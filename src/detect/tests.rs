@@ -194,7 +194,7 @@ fn an_attempt_says_what_became_of_it() {
     let let_in = ("eni-db", flow, "ACCEPT", "ingress");
     let tried = "app 10.0.1.5 tried db 10.0.2.9:22/tcp, where it may not arrive, ";
     for (rows, severity, became) in [
-        (&[out][..], Severity::Medium, "and nothing tells whether it was let in"),
+        (&[out][..], Severity::Medium, "and it is not known whether it was let in"),
         (&[out, refused], Severity::Low, "and was refused there"),
         (&[let_in, out], Severity::Medium, "and was let in: see its breach"),
         (&[refused, out, let_in], Severity::Medium, "and was let in: see its breach"),

@@ -1,6 +1,7 @@
 """What the tests start, and how it ends: every process of a test is gone when the test is, however that went."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -37,9 +38,11 @@ def path_of(variable, what, is_there=Path.is_file):
     return str(path)
 
 
-#: Ports that no connection of this machine takes for its own end (Linux begins at 32768), a thousand for each of the
-#: processes in which tests run: what was free is still free when a server comes to bind it.
-_PORTS = iter(range(20000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32000))
+#: A thousand for each of twelve processes in which tests run, below those that connections of this machine take for their
+#: own ends (Linux begins at 32768): what was free is still free when a server comes to bind it.
+_FIRST = 20000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 12)
+#: In no order: another run of the tests may be under way.
+_PORTS = iter(random.sample(range(_FIRST, _FIRST + 1000), 1000))
 
 
 def free_port():

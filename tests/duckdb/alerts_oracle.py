@@ -137,8 +137,9 @@ def severity(key, rows, became):
         told = became.get(path(rows[0]), [])
         within = lambda at: at in hours if None in (at, hours[0]) else min(hours) <= at <= max(hours)
         let_in = any(is_in for at, is_in in told if within(at))
-        refused = set(hours) <= {at for at, is_in in told if not is_in}
-        if refused and not let_in:
+        refusals = {at for at, is_in in told if not is_in}
+        about = lambda at: {at} if at is None else {at - HOUR, at, at + HOUR}
+        if all(about(at) & refusals for at in hours) and not let_in:
             worst = min(worst, oracle.SEVERITIES.index("low"))
     return oracle.SEVERITIES[worst]
 

@@ -500,7 +500,11 @@ def attempt_outcomes(lake):
 def unanswered(lake):
     one = ("client_zone", "server_zone", "client_addr", "client_port", "server_addr", "server_port")
     verdicts = ("expected", "stray", "outage")
-    kept = [row for row in lake.rows if row["client_addr"] and row["protocol"] == 6 and row["verdict"] in verdicts]
+    kept = [
+        row
+        for row in lake.rows
+        if row["orientation"] in ("request", "reply") and row["protocol"] == 6 and row["verdict"] in verdicts
+    ]
     paths = {}
     for key, group in grouped(kept, *one).items():
         requests = [row for row in group if row["from_client"]]
@@ -508,7 +512,7 @@ def unanswered(lake):
         if not refused and any(row["verdict"] == "expected" for row in requests):
             arrived = any(row["side"] == "destination" for row in requests)
             path = paths.setdefault((*key[:2], *key[4:]), {"answered": 0, "missed": []})
-            if len(requests) < len(group):
+            if any(row["action"] == "ACCEPT" and not row["from_client"] for row in group):
                 path["answered"] += 1
             else:
                 path["missed"].append((arrived, times(group)))

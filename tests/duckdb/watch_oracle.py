@@ -3,8 +3,11 @@
 A row is a dict as in `alerts_oracle`. Minutes are whole ones since 1970; a period of an expectation is a number of them.
 """
 
+import ipaddress
 import tomllib
 from datetime import datetime, timedelta
+
+import oracle
 
 EPOCH, MINUTE, HOUR, DAY = datetime(1970, 1, 1), timedelta(minutes=1), 60, 1440
 LATENESS, LONGEST = 15, timedelta(minutes=20)
@@ -72,7 +75,7 @@ def alerts(rows, boundary, path):
                 entry = {"from": invariant["zone"], **way}
                 watched = Watched(boundary, tables, entry, action="ACCEPT")
                 sent = [row for row in rows if row["from_client"] and row in watched]
-                yield from budget(sent, "high", invariant["id"], way["max_bytes_per_hour"])
+                yield from budget(sent, "high", invariant["id"], way["max_bytes_per_hour"], by_client)
     rules = {rule["id"] for rule in boundary.rules}
     for expect in tables.get("expect", []):
         if expect.get("rule") is not None and expect["rule"] not in rules:
@@ -82,15 +85,30 @@ def alerts(rows, boundary, path):
         if "max_bytes_per_hour" in expect:
             watched = Watched(boundary, tables, expect, action="ACCEPT")
             moved = [row for row in rows if row in watched]
-            yield from budget(moved, "medium", expect["id"], expect["max_bytes_per_hour"])
+            yield from budget(moved, "medium", expect["id"], expect["max_bytes_per_hour"], by_inside(boundary))
 
 
-def budget(rows, severity, rule, most):
-    """`rows` are those that count."""
+def by_client(row):
+    return row["client_addr"], row["interface_id"]
+
+
+def by_inside(boundary):
+    """The client and the interface, or where the client is outside of the VPCs the server and the interface."""
+    cidrs = [cidr for each in boundary.vpc_cidrs.values() for cidr in each]
+
+    def which(row):
+        client_is_inside = oracle.inside(ipaddress.ip_address(row["client_addr"]), cidrs)
+        return row["client_addr" if client_is_inside else "server_addr"], row["interface_id"]
+
+    return which
+
+
+def budget(rows, severity, rule, most, which):
+    """`rows` are those that count; of `which` (member, copy) the largest copy of each member counts."""
     hours = {}
     for row in rows:
         hour = minute_of(time_of(row)) // HOUR
-        key = (row["client_addr"], row["interface_id"])
+        key = which(row)
         sums, counted = hours.setdefault(hour, ({}, []))
         sums[key] = sums.get(key, 0) + (row["bytes"] or 0)
         counted.append(row)

@@ -43,6 +43,8 @@ pub struct Watch {
     /// Which rows of the view `flows` count, as SQL.
     pub condition: String,
     subject: Subject,
+    /// By id of the zone, whether it has addresses in a VPC.
+    inside: Box<[bool]>,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,12 @@ enum Subject {
 }
 
 impl Watch {
+    /// Whether the bytes of a client in this zone are those that one interface sees of the client; else of the server.
+    /// The interface of an end sees all of it, and of what is outside there is none.
+    pub fn is_by_client(&self, client: ZoneId) -> bool {
+        self.inside.get(usize::from(client.0)).is_some_and(|inside| *inside)
+    }
+
     /// Whether a record counts.
     pub fn sees(&self, record: &FlowRecord<'_>, judgement: &Judgement) -> bool {
         let (Some(path), Some((from, to))) = (judgement.path, judgement.zones) else { return false };
@@ -108,8 +116,9 @@ pub(super) fn by_client(watches: &[Watch], map: &BoundaryMap) -> Box<[Box<[u16]>
     (0..ZoneId::declared(map.zones.len()).0).map(of).collect()
 }
 
-/// All that takes part: budgets first, then expectations, each in the order of the file.
+/// All that takes part: exits first, then expectations, each in the order of the file.
 pub(super) fn watches(map: &BoundaryMap, selection: &Selection, zones: &Zones) -> Box<[Watch]> {
+    let inside = within(map, zones, &[ZoneId::VPC]);
     let mut found: Vec<Watch> = Vec::new();
     for invariant in map.invariants.iter().filter(|invariant| selection.includes(&invariant.when)) {
         let InvariantKind::Confined { zone, exits } = &invariant.kind else { continue };
@@ -117,7 +126,7 @@ pub(super) fn watches(map: &BoundaryMap, selection: &Selection, zones: &Zones) -
             let Some(bytes) = exit.max_bytes_per_hour else { continue };
             let from = if exit.from.is_empty() { zone } else { &exit.from };
             let path = path(map, zones, (from, &exit.to, &exit.service), Some(Action::Accept));
-            let watch = watch(&invariant.id, WatchKind::Budget { bytes, both_ways: false }, path);
+            let watch = watch(&invariant.id, WatchKind::Budget { bytes, both_ways: false }, path, &inside);
             match found.iter_mut().find(|other| other.id == watch.id && other.what == watch.what) {
                 // the same traffic twice: the smaller budget says all
                 Some(same) if smaller(&watch, same) => *same = watch,
@@ -135,7 +144,7 @@ pub(super) fn watches(map: &BoundaryMap, selection: &Selection, zones: &Zones) -
         let bytes = expect.max_bytes_per_hour.map(|bytes| WatchKind::Budget { bytes, both_ways: true });
         for kind in flows.into_iter().chain(bytes) {
             let subject = subject(map, selection, zones, expect, kind);
-            found.extend(subject.map(|subject| watch(&expect.id, kind, subject)));
+            found.extend(subject.map(|subject| watch(&expect.id, kind, subject, &inside)));
         }
     }
     found.into()
@@ -146,8 +155,8 @@ fn smaller(one: &Watch, other: &Watch) -> bool {
     bytes(one) < bytes(other)
 }
 
-fn watch(id: &str, kind: WatchKind, (subject, what, condition): (Subject, String, String)) -> Watch {
-    Watch { id: id.to_owned(), kind, what, condition, subject }
+fn watch(id: &str, kind: WatchKind, (subject, what, condition): (Subject, String, String), inside: &[bool]) -> Watch {
+    Watch { id: id.to_owned(), kind, what, condition, subject, inside: inside.into() }
 }
 
 /// `None`: its rule does not take part.

@@ -243,8 +243,13 @@ fn severity<'a>(decoder: &mut Decoder<'a>, scope: &Scope<'a>) -> Option<Severity
 
 fn rule<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Rule {
     let scope = open(decoder, node, &keys::RULE, None);
+    let id = decoder.name(&scope, "id").unwrap_or_default().to_owned();
+    if id.contains('+') {
+        let problem = decoder.sink.add(scope.place(), format!("the id of a rule cannot be `{id}`"));
+        problem.hint("leave the `+` out: the column `rule` joins the rules of both ends by it");
+    }
     Rule {
-        id: decoder.name(&scope, "id").unwrap_or_default().to_owned(),
+        id,
         side: decoder.word(&scope, "side").and_then(RuleSide::from_name).unwrap_or(RuleSide::Path),
         from: decoder.zones(&scope, "from"),
         to: decoder.zones(&scope, "to"),
@@ -379,6 +384,10 @@ fn expect<'a>(decoder: &mut Decoder<'a>, node: &'a Node) -> Expect {
     if counts && !scope.has("every") {
         let problem = decoder.sink.missing(scope.place(), format!("{what} lacks `every`"));
         problem.hint("add `every`: the period in which flows are counted, like `10m`");
+    }
+    if weighs && !counts && scope.has("every") {
+        let problem = decoder.sink.add(scope.place(), format!("{what} has `every`, and counts no flows"));
+        problem.hint("drop it, or give `min_flows` or `max_flows`: bytes are those of an hour");
     }
     if let (ExpectSubject::Path { action: Some(Action::Reject), .. }, true) = (&subject, weighs) {
         let problem = decoder.sink.add(scope.place(), format!("{what} limits the bytes of what is refused"));

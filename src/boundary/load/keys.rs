@@ -328,7 +328,11 @@ pub(super) const EXPECT: Table = Table {
         key("min_flows", Number(0, LARGEST), "At least so many flows in the period."),
         key("max_flows", Number(0, LARGEST), "At most so many flows in the period."),
         key("every", Duration, "The period of these; whole days where it is longer than one, and 7 at most."),
-        key("max_bytes_per_hour", Number(0, LARGEST), "At most so many bytes in any hour, both ways."),
+        key(
+            "max_bytes_per_hour",
+            Number(0, LARGEST),
+            "At most so many bytes in an hour of the clock (UTC), both ways.",
+        ),
         OWNER,
         DESCRIPTION,
     ],

@@ -3,8 +3,9 @@
 //!
 //! Key: the invariant, and the exit as the map has it; or the expectation. Window: an hour; hours that follow each other are
 //! one alert, within a UTC day. Counts: accepted records of these zones and services, of an exit from client to server, of an
-//! expectation both ways; or what its rule allows. Measure: their bytes in an hour, of each client those of the interface
-//! that saw most. An hour is found with more than `max_bytes_per_hour`; a switch is all that is to be set.
+//! expectation both ways; or what its rule allows. Measure: their bytes in an hour of the clock, of each client those of
+//! the interface that saw most, since its own sees all; of a client outside of the VPC no interface does, so there it is of
+//! each server. An hour is found with more than `max_bytes_per_hour`; a switch is all that is to be set.
 //!
 //! Severity: high at an exit, since a confined zone is one that data must not leave; else medium.
 
@@ -42,7 +43,7 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Budget>) -> Vec<Findin
             query.and("client_addr = coalesce(pkt_srcaddr, srcaddr) AND orientation <> 'reply'");
         }
         query.within(Some(start), Some(end));
-        let bytes = run.hours.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        let bytes = run.hours.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes)).min(i64::MAX as u64);
         let most = run.hours.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
         let within: Vec<&Hour> = today
             .members

@@ -40,7 +40,7 @@ enum Family {
     Ports,
     /// Calls of a host in the internet, by client, port and server.
     Beacons,
-    /// What has a budget, by client. Its port is the number of the watch.
+    /// What has a budget, by client or server. Its port is the number of the watch.
     Budget,
 }
 
@@ -167,11 +167,12 @@ impl Gatherer {
             port: 0,
             protocol: 0,
         };
-        let mut add = |place, texts: &mut Texts| grown += self.add(place, seen, time, interface, texts);
+        let mut add = |place, by, texts: &mut Texts| grown += self.add(place, seen, time, by, texts);
         if matches!(judgement.verdict, Verdict::Blocked | Verdict::Attempt) {
             let known = client != ZoneId::INTERNET;
             let client = if known { texts.address(seen.client()) } else { None };
-            add(Place { family: Family::Refused, client, address: texts.address(seen.server()), ..place }, texts);
+            let address = texts.address(seen.server());
+            add(Place { family: Family::Refused, client, address, ..place }, interface, texts);
         }
         if record.action() != Some(Action::Accept) {
             return grown;
@@ -182,13 +183,16 @@ impl Gatherer {
                 && watch.sees(record, judgement)
             {
                 let zones = (ZoneId::ANY, ZoneId::ANY);
-                let address = texts.address(seen.client());
-                add(Place { family: Family::Budget, port: number, zones, address, ..place }, texts);
+                let place = Place { family: Family::Budget, port: number, zones, ..place };
+                let whose = if watch.is_by_client(client) { seen.client() } else { seen.server() };
+                let address = texts.address(whose);
+                add(Place { address, ..place }, interface, texts);
             }
         }
         let (source, destination) = if path.client_is_source { (client, server) } else { (server, client) };
         if destination == ZoneId::INTERNET && source != ZoneId::INTERNET {
-            add(Place { zones: (source, destination), address: texts.address(seen.sender()), ..place }, texts);
+            let address = texts.address(seen.sender());
+            add(Place { zones: (source, destination), address, ..place }, interface, texts);
         }
         if !path.client_is_source || path.confidence == Confidence::Weak {
             return grown;

@@ -13,6 +13,7 @@
 //! | destinations | the same | server | allowed requests of confined zones | `new-destination` |
 //! | beacons | client zone, client, port, protocol | server in the internet | accepted requests, and when calls begin | `beacon` |
 //! | budgets | exit of a confined zone | client | accepted requests through it | `budget` |
+//! | | expectation of bytes | client, or server if the client is outside | what was accepted both ways | |
 //! | expectations | expectation | | minutes with its records | `expectation` |
 //! | ports | protected server zone | port, protocol | accepted requests | `new-service` |
 //!
@@ -212,10 +213,11 @@ fn service(key: &Key) -> String {
     format!("port {}/{protocol} of {zone}", key.server_port.unwrap_or(0))
 }
 
-/// `812 MB`, `1.4 GB`.
+/// `999 bytes`, `812 MB`, `1.4 GB`.
 fn volume(bytes: u64) -> String {
     match bytes {
-        0..1_000_000 => format!("{} kB", bytes / 1000),
+        0..10_000 => super::detector::count(bytes, "byte"),
+        10_000..1_000_000 => format!("{} kB", bytes / 1000),
         1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
         _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000),
     }

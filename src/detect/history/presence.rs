@@ -87,13 +87,14 @@ struct Pair([Name; 2]);
 #[derive(Debug, Clone, Copy)]
 struct Name {
     text: [u64; 3],
+    length: u32,
     number: u32,
 }
 
 impl Name {
-    fn is(&self, text: &[u64; 3]) -> bool {
+    fn is(&self, text: &[u64; 3], length: u32) -> bool {
         // one by one: to be compared as a whole they would have to be written first
-        self.text[0] == text[0] && self.text[1] == text[1] && self.text[2] == text[2]
+        self.text[0] == text[0] && self.text[1] == text[1] && self.text[2] == text[2] && self.length == length
     }
 }
 
@@ -109,20 +110,20 @@ impl Names {
         if first.is_none() || bytes.len() > 24 {
             return texts.number(text);
         }
-        let words = [word(first), word(middle), word(last) ^ (bytes.len() as u64) << 56];
+        let (words, length) = ([word(first), word(middle), word(last)], bytes.len() as u32);
         let mixed = words.iter().fold(0, |sum: u64, word| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let slot = (mixed >> 53) as usize;
         if self.0.is_empty() {
-            // no text has such bytes
-            self.0 = vec![Pair([Name { text: [u64::MAX; 3], number: 0 }; 2]); Self::SLOTS];
+            // no text that comes here has no length
+            self.0 = vec![Pair([Name { text: [0; 3], length: 0, number: 0 }; 2]); Self::SLOTS];
         }
         let Some(Pair([one, other])) = self.0.get_mut(slot) else { return texts.number(text) };
-        if one.is(&words) {
+        if one.is(&words, length) {
             return one.number;
         }
-        if !other.is(&words) {
+        if !other.is(&words, length) {
             *other = *one;
-            *one = Name { text: words, number: texts.number(text) };
+            *one = Name { text: words, length, number: texts.number(text) };
             return one.number;
         }
         other.number

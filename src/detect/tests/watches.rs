@@ -91,7 +91,7 @@ fn more_bytes_than_the_budget_of_an_exit_are_an_alert() {
     found.retain(|finding| finding.detector == "budget");
     assert_eq!(found.iter().map(|finding| finding.bytes).collect::<Vec<_>>(), [Some(2002), Some(1001)]);
     assert_eq!(found[0].severity, Severity::High);
-    let title = "2 kB went from app to internet for https in 2 hours: the map allows 1 kB an hour";
+    let title = "2002 bytes went from app to internet for https in 2 hours: the map allows 1000 bytes an hour";
     assert_eq!(found[0].title, title);
 }
 
@@ -111,10 +111,24 @@ fn more_bytes_than_an_expectation_allows_are_an_alert() {
             let lines = vec![out("eni-a", 5, 400, 70), back("eni-a", bytes), back("eni-b", 300)];
             assert_eq!(told(&map, lines), Vec::from_iter(expected), "{subject} {bytes}");
         }
+        // whoever serves, and however many call: no client has an interface here
+        let serve = |server: u8, bytes: u64| {
+            let times = format!("{} {}", START + 4150, START + 4200);
+            let ends = format!("203.0.113.7 10.0.1.{server} 40000 443 6 9 {bytes}");
+            Line(format!("vpc-1 eni-{server} {ends} {times} ACCEPT OK 2"))
+        };
+        let inward = text.replace("from = [\"app\"]\nto = [\"internet\"]", "from = [\"internet\"]\nto = [\"app\"]");
+        let inward = Boundary::new(parse_map("inward.toml", &inward).unwrap(), &Selection::default());
+        assert_eq!(told(&inward, vec![serve(5, 500), serve(6, 500)]), [], "{subject}");
+        assert_eq!(told(&inward, vec![serve(5, 501), serve(6, 500)]), [("little".to_owned(), 60, 120, 2)], "{subject}");
         let found = beside(&map, vec![out("eni-a", 5, 400, 70), back("eni-a", 601)]);
         let found = found.iter().find(|finding| finding.detector == "budget").unwrap();
         assert_eq!((found.severity, found.bytes), (Severity::Medium, Some(1001)));
-        assert!(found.title.starts_with("1 kB of ") && found.title.contains(", both ways, in "), "{}", found.title);
+        assert!(
+            found.title.starts_with("1001 bytes of ") && found.title.contains(", both ways, in "),
+            "{}",
+            found.title
+        );
     }
 }
 
@@ -141,7 +155,7 @@ fn more_bytes_than_can_be_told_are_as_many_as_can() {
     let found = beside(&map, hours.to_vec());
     let budget: Vec<_> = found.iter().filter(|finding| finding.detector == "budget").collect();
     assert_eq!(budget.len(), 1);
-    assert_eq!((budget[0].flows, budget[0].bytes), (4, Some(u64::MAX)));
+    assert_eq!((budget[0].flows, budget[0].bytes), (4, Some(i64::MAX as u64)));
 }
 
 /// With more clients than are kept the sum of all is not known, and nothing is said.

@@ -3,7 +3,7 @@
 use super::Unfit;
 use super::script::{Case, Script};
 use crate::boundary::ZoneId;
-use crate::boundary::model::{InvariantKind, Role, VpcId};
+use crate::boundary::model::{Expect, InvariantKind, Role, VpcId};
 use crate::synth::hosts::{End, role};
 use crate::synth::lanes::Lane;
 use crate::synth::network::{Standing, TCP};
@@ -92,6 +92,9 @@ pub(super) fn budget(script: &mut Script<'_>) -> Result<(), Unfit> {
     Ok(())
 }
 
+/// Bytes of a conversation that does more than redirect.
+const BULK: u64 = 74_000_000;
+
 pub(super) fn bulk_on_http(script: &mut Script<'_>) -> Result<(), Unfit> {
     let lanes = script.lanes(|_, server| server.vpc.is_some());
     let lane = lanes.iter().find(|lane| {
@@ -99,12 +102,13 @@ pub(super) fn bulk_on_http(script: &mut Script<'_>) -> Result<(), Unfit> {
         lane.port == 80 && script.lanes.all.iter().any(redirects)
     });
     let lane = *lane.ok_or("no server offers both port 80 and port 443")?;
-    if script.map().expects.iter().all(|expect| expect.max_bytes_per_hour.is_none()) {
+    let limited = |expect: &Expect| expect.max_bytes_per_hour.is_some_and(|most| most < 4 * BULK);
+    if !script.map().expects.iter().any(limited) {
         return Err("the map limits the bytes of nothing");
     }
     for n in 0..4 {
         let talk = script.on_lane(&lane)?;
-        let size = ((30_000, 1_800_000), (52_000, 74_000_000 + n));
+        let size = ((30_000, 1_800_000), (52_000, BULK + n));
         script.allowed(&talk, size, script.moment() + n, "much data on port 80, which should only redirect");
     }
     Ok(())
