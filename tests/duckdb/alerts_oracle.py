@@ -138,8 +138,9 @@ def severity(key, rows, became):
         within = lambda at: at in hours if None in (at, hours[0]) else min(hours) <= at <= max(hours)
         let_in = any(is_in for at, is_in in told if within(at))
         refusals = {at for at, is_in in told if not is_in}
-        about = lambda at: {at} if at is None else {at - HOUR, at, at + HOUR}
-        if all(about(at) & refusals for at in hours) and not let_in:
+        # a copy may be told in the hour beside, of the same day
+        near = lambda at, other: at == other or (at and other and abs(at - other) <= HOUR and at.date() == other.date())
+        if all(any(near(at, other) for other in refusals) for at in hours) and not let_in:
             worst = min(worst, oracle.SEVERITIES.index("low"))
     return oracle.SEVERITIES[worst]
 

@@ -11,6 +11,7 @@ import history_oracle
 import lakes
 import oracle
 import pytest
+import watch_oracle
 from history_cases import cases
 from history_logs import MAP, SEEDS, Log, soup
 from history_oracle import DAY, DETECTORS, HOUR, MINUTE
@@ -107,6 +108,37 @@ def test_days_may_come_in_any_order(histories, flowbound, tmp_path):
     last = "SELECT * EXCLUDE (revision, status) FROM alerts WHERE status <> 'closed' ORDER BY alert_id"
     assert at_once.found
     assert lakes.dicts(in_two.connect().execute(last)) == lakes.dicts(at_once.connection.execute(last))
+
+
+#: Limits about what is usual in ten days of chance: some hours are above each.
+LIMITS = """
+expect = [
+    { id = "reads", rule = "databases", max_bytes_per_hour = 2500000 },
+    { id = "leaves", from = ["app"], to = ["internet"], service = ["https"], max_bytes_per_hour = 300000000 },
+    { id = "answers", rule = "open", max_bytes_per_hour = 1800000 },
+    { id = "few", from = ["any"], to = ["web"], min_flows = 8, max_flows = 22, every = "1h" },
+    { id = "daily", from = ["worker"], to = ["any"], min_flows = 20, max_flows = 90, every = "2d" },
+]
+"""
+
+
+def test_what_the_map_wants_watched(flowbound, tmp_path):
+    boundary = tmp_path / "boundary.toml"
+    boundary.write_text(MAP.replace("[vpc.main]", LIMITS + "\n[vpc.main]", 1))
+    soup(SEEDS[0]).write(tmp_path / "logs")
+    lakes.replay(flowbound, tmp_path / "logs", tmp_path / "lake", boundary)
+    lake = lakes.Lake(tmp_path / "lake", tmp_path / "logs", oracle.load_map(boundary))
+    columns = ("detector", "severity", "rule", "window_start", "window_end", "flows", "bytes")
+
+    def comparable(alerts):
+        return Counter(tuple(alert[name] for name in columns) for alert in alerts)
+
+    found = [alert for alert in lake.beside if alert["detector"] in ("budget", "expectation")]
+    expected = comparable(watch_oracle.alerts(lake.rows, lake.boundary, boundary))
+    assert comparable(found) - expected == expected - comparable(found) == Counter()
+    assert {rule for _, _, rule, *_ in expected} == {"reads", "leaves", "answers", "few", "daily"}
+    for alert in found:
+        assert len(alert["records"]) == alert["flows"], alert["query"]
 
 
 MIDNIGHT = datetime(2026, 5, 20)
