@@ -40,7 +40,8 @@ struct Face {
 impl Face {
     /// Adds what was seen in an hour of the day.
     fn mark(&mut self, current: &Current) {
-        if let Some(hour) = self.minutes.get_mut(current.hour.rem_euclid(24) as usize) {
+        let hour = current.first.div_euclid(60).rem_euclid(24);
+        if let Some(hour) = self.minutes.get_mut(hour as usize) {
             *hour |= current.bits;
         }
     }
@@ -133,8 +134,8 @@ impl Names {
 /// The hour in which an interface was seen last, before it is added to its day.
 #[derive(Debug, Clone, Copy)]
 struct Current {
-    /// Hours since 1970.
-    hour: i64,
+    /// Its first minute, since 1970.
+    first: i64,
     /// Its minutes, as bits.
     bits: u64,
     /// Place in `faces`.
@@ -143,7 +144,7 @@ struct Current {
 }
 
 impl Current {
-    const NONE: Self = Self { hour: i64::MIN, bits: 0, face: u32::MAX, zones: None };
+    const NONE: Self = Self { first: i64::MIN, bits: 0, face: u32::MAX, zones: None };
 }
 
 /// When something was there.
@@ -227,11 +228,12 @@ impl Presence {
             self.current.resize(place + 1, Current::NONE);
         }
         let Some(current) = self.current.get_mut(place) else { return 0 };
-        let (hour, bit) = (minute.div_euclid(60), 1 << minute.rem_euclid(60));
-        if current.hour == hour {
-            current.bits |= bit;
+        let within = minute.wrapping_sub(current.first).cast_unsigned();
+        if within < 60 {
+            current.bits |= 1 << within;
             return 0;
         }
+        let (hour, within) = (minute.div_euclid(60), minute.rem_euclid(60));
         if let Some(face) = self.faces.get_mut(current.face as usize) {
             face.mark(current);
         }
@@ -243,7 +245,7 @@ impl Presence {
             self.faces.push(Face { day, name, minutes: [0; 24], zones: None });
         }
         let zones = self.faces.get(face as usize).and_then(|face| face.zones);
-        *current = Current { hour, bits: bit, face, zones };
+        *current = Current { first: hour * 60, bits: 1 << within, face, zones };
         grown
     }
 
