@@ -1,5 +1,5 @@
-//! What the map wants watched over time: budgets of exits and of expectations, and how often. A verdict knows nothing of them; a record
-//! is asked whether it is one of those that count, and SQL finds the same rows in the lake.
+//! What the map wants watched over time: budgets of exits and of expectations, and how often. A verdict knows nothing
+//! of them; a record is asked whether it is one of those that count, and SQL finds the same rows in the lake.
 
 use super::ports::{Protocol, Span, spans};
 use super::zones::{Zones, lineage};

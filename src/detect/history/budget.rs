@@ -1,11 +1,12 @@
 //! `budget`: more goes through an exit of a confined zone in an hour than the map allows it, or more of what an
 //! `[[expect]]` limits.
 //!
-//! Key: the invariant, and the exit as the map has it; or the expectation. Window: an hour; hours that follow each other are
-//! one alert, within a UTC day. Counts: accepted records of these zones and services, of an exit from client to server, of an
-//! expectation both ways; or what its rule allows. Measure: their bytes in an hour of the clock, of each client those of
-//! the interface that saw most, since its own sees all; of a client outside of the VPC no interface does, so there it is of
-//! each server. An hour is found with more than `max_bytes_per_hour`; a switch is all that is to be set.
+//! Key: the invariant, and the exit as the map has it; or the expectation. Window: an hour; hours that follow each
+//! other are one alert, within a UTC day. Counts: accepted records of these zones and services, of an exit from
+//! client to server, of an expectation both ways; or what its rule allows. Measure: their bytes in an hour of the
+//! clock, of each client those of the interface that saw most, since its own sees all; of a client outside of the VPC
+//! no interface does, so there it is of each server. An hour is found with more than `max_bytes_per_hour`; a switch
+//! is all that is to be set.
 //!
 //! Severity: high at an exit, since a confined zone is one that data must not leave; else medium.
 
