@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
 use crate::boundary::Severity;
-use crate::detect::{AllowUse, Finding, PAST, Settings, State, findings, history_findings};
+use crate::detect::{AllowUse, Finding, Key, PAST, Settings, State, Window, findings, history_findings};
 use crate::lake::{
-    Beside, Day, HistoryReader, LakeError, ReadOnly, StateEntry, StateReader, Store, io_error, is_history_file,
-    state_files, state_folder,
+    Beside, Day, DaysReader, HistoryReader, LakeError, OfDays, ReadOnly, StateEntry, Store, io_error,
+    is_history_file, state_files, state_folder,
 };
 
 /// The folder with a folder of state files for each day.
@@ -166,7 +166,8 @@ pub async fn backtest<S: Store>(
     for folder in store.folders(STATE).await.map_err(io_error("list", STATE))? {
         let day = Day::of_folder(&folder).unwrap_or(Day::of(None));
         let timed = day != Day::of(None);
-        if since.is_some_and(|since| !timed || day < Day::of(Some(since)))
+        // an alert may go over midnight
+        if since.is_some_and(|since| !timed || day < Day::of(Some(since)).before(1))
             || until.is_some_and(|until| !timed || Day::of(Some(until)) < day)
         {
             continue;
@@ -200,18 +201,23 @@ async fn judge_day<S: Store>(
         for (before, files) in days.iter_mut().enumerate() {
             *files = state_files(store, &state_folder(day.before(before))).await?;
         }
-        match judge_files(store, day, &days, settings, wanted) {
+        let mut about = vec![days[1].clone(), days[0].clone(), Vec::new()];
+        match day.start() {
+            Some(_) => about[2] = state_files(store, &state_folder(day.after(1))).await?,
+            None => about[0].clear(),
+        }
+        match judge_files(store, day, (&days, &about), settings, wanted) {
             Err(LakeError::Io { source, .. }) if source.kind() == ErrorKind::NotFound && tried < TRIES => {}
             judged => return judged,
         }
     }
 }
 
-/// Judges a day by its files and those of the days before.
+/// Judges a day by its files and those of the days before, and of the days beside it.
 fn judge_files<S: Store>(
     store: &ReadOnly<'_, S>,
     day: Day,
-    days: &[Vec<String>; PAST + 1],
+    (days, about): (&[Vec<String>; PAST + 1], &[Vec<String>]),
     [before, after]: [&Settings; 2],
     wanted: &impl Fn(&Finding) -> bool,
 ) -> Result<Judged, LakeError> {
@@ -224,11 +230,14 @@ fn judge_files<S: Store>(
             let files = files.iter().filter(|path| writer(path) == name && is_history_file(path) == history);
             files.cloned().collect()
         };
-        let mut keys = StateReader::open(store, of_writer(today, false), "merge")?;
-        while let Some((key, entries)) = keys.next_key()? {
-            if let Some(state) = state_of(entries) {
-                judged.add([before, after], wanted, |settings| findings(&key, Some(&state), settings));
-            }
+        let about = about.iter().map(|files| of_writer(files, false)).collect();
+        let mut keys = DaysReader::open(store, about, "merge")?;
+        while let Some(OfDays { key, days }) = keys.next_key()? {
+            let key = Key { window: Window(day.start()), ..key };
+            let states: Vec<Option<State>> = days.into_iter().map(state_of).collect();
+            let [before_it, today, after_it] = &*states else { continue };
+            let states = [before_it.as_ref(), today.as_ref(), after_it.as_ref()];
+            judged.add([before, after], wanted, |settings| findings(&key, states, settings));
         }
         if let Some(start) = day.start() {
             let histories =

@@ -2,8 +2,8 @@
 //!
 //! An alert lasts as long as what it tells of. Hours with as many records as the threshold asks for are one alert where
 //! no more than one hour lies between them, and it tells of all that is between the first of them and the last: so it
-//! has one `alert_id`, that of its first hour, and what comes later is a revision. It ends with the UTC day, as the state
-//! does: what goes on is told anew each day.
+//! has one `alert_id`, that of its first hour, and what comes later is a revision. It may go over midnight, as far as
+//! [`last_of`] lets it, and belongs to the UTC day in which it begins: what goes on for days is told once a day.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,10 @@ use super::counter;
 use super::finding::Finding;
 use super::settings::Settings;
 use super::tally::{Key, Outcome, Tally};
-use super::window::{HOUR, Window};
+use super::window::{HOUR, Window, last_of};
+
+/// Hours of a day.
+const DAY: i16 = 24;
 
 /// What was gathered for one key in a day: hours of the day with any, in order. Those of one key merge in any order
 /// (I7, I8).
@@ -43,12 +46,25 @@ impl Hours {
         }
     }
 
-    /// What is found of this key.
-    pub(super) fn findings(&self, key: &Key, settings: &Settings) -> Vec<Finding> {
+}
+
+/// What was gathered for one key the day before, the day that is judged, and the day after.
+#[derive(Clone, Copy)]
+pub(super) struct Days<'h>(pub [Option<&'h Hours>; 3]);
+
+impl<'h> Days<'h> {
+    /// The tally of each hour with any; the first of the day that is judged is 0.
+    fn each(self) -> impl Iterator<Item = (i16, &'h Tally)> + Clone {
+        let days = [-DAY, 0, DAY].into_iter().zip(self.0);
+        days.flat_map(|(begin, day)| day.into_iter().flat_map(Hours::each).map(move |(hour, t)| (begin + i16::from(hour), t)))
+    }
+
+    /// What is found of this key, of what begins in its day.
+    pub(super) fn findings(self, key: &Key, settings: &Settings) -> Vec<Finding> {
         let Some(counter) = counter(&key.detector) else { return Vec::new() };
         let Some(least) = settings.least_flows(counter.name(), key) else { return Vec::new() };
-        let finding = |(first, last): (u8, u8)| {
-            let moment = |hour: u8| key.window.0.map(|day| day.saturating_add(i64::from(hour) * HOUR));
+        let finding = |(first, last): (i16, i16)| {
+            let moment = |hour: i16| key.window.0.map(|day| day.saturating_add(i64::from(hour) * HOUR));
             let alert = Key { window: Window(moment(first)), ..key.clone() };
             let within = self.each().filter(|(hour, _)| (first..=last).contains(hour));
             // one hour in which it was refused does not tell of the others
@@ -63,26 +79,27 @@ impl Hours {
                 whole.outcomes.extend(refused.then_some(Outcome::Refused));
                 whole
             });
-            whole.map(|whole| Finding::of_tally(counter, &alert, moment(last.saturating_add(1)), &whole))
+            whole.map(|whole| Finding::of_tally(counter, &alert, moment(last + 1), &whole))
         };
-        self.runs(least).into_iter().filter_map(finding).collect()
+        let of_the_day = self.runs(least).into_iter().filter(|(first, _)| (0..DAY).contains(first));
+        of_the_day.filter_map(finding).collect()
     }
 
     /// Whether something says that it was refused in this hour, or in one beside it: the intervals of two interfaces do not
     /// begin together, so the copies of a packet may be told in two hours.
-    fn is_refused_about(&self, hour: u8) -> bool {
+    fn is_refused_about(self, hour: i16) -> bool {
         let mut about = self.each().filter(|(at, _)| at.abs_diff(hour) <= 1);
         about.any(|(_, tally)| tally.outcomes.contains(&Outcome::Refused))
     }
 
     /// The first and the last hour of each alert.
-    fn runs(&self, least: u64) -> Vec<(u8, u8)> {
-        let mut runs: Vec<(u8, u8)> = Vec::new();
+    fn runs(self, least: u64) -> Vec<(i16, i16)> {
+        let mut runs: Vec<(i16, i16)> = Vec::new();
         // what others tell of nothing is nothing
-        for (hour, _) in self.0.iter().filter(|(_, tally)| tally.flows >= least.max(1)) {
+        for (hour, _) in self.each().filter(|(_, tally)| tally.flows >= least.max(1)) {
             match runs.last_mut() {
-                Some((_, last)) if hour.saturating_sub(*last) <= 2 => *last = *hour,
-                _ => runs.push((*hour, *hour)),
+                Some((first, last)) if hour - *last <= 2 && hour <= last_of(*first, DAY) => *last = hour,
+                _ => runs.push((hour, hour)),
             }
         }
         runs
@@ -103,26 +120,34 @@ mod tests {
         Hours(flows.iter().map(of).collect())
     }
 
+    fn found(hours: &Hours, key: &Key) -> Vec<Finding> {
+        Days([None, Some(hours), None]).findings(key, &Settings::default())
+    }
+
+    fn runs(flows: &[(u8, u64)], least: u64) -> Vec<(i16, i16)> {
+        Days([None, Some(&hours(flows)), None]).runs(least)
+    }
+
     #[test]
     fn one_quiet_hour_does_not_end_an_alert_and_two_do() {
-        assert_eq!(hours(&[(3, 1), (4, 1)]).runs(1), [(3, 4)]);
-        assert_eq!(hours(&[(3, 1), (5, 1), (7, 9)]).runs(1), [(3, 7)]);
-        assert_eq!(hours(&[(3, 1), (6, 1)]).runs(1), [(3, 3), (6, 6)]);
-        assert_eq!(hours(&[(0, 1), (23, 1)]).runs(1), [(0, 0), (23, 23)]);
+        assert_eq!(runs(&[(3, 1), (4, 1)], 1), [(3, 4)]);
+        assert_eq!(runs(&[(3, 1), (5, 1), (7, 9)], 1), [(3, 7)]);
+        assert_eq!(runs(&[(3, 1), (6, 1)], 1), [(3, 3), (6, 6)]);
+        assert_eq!(runs(&[(0, 1), (23, 1)], 1), [(0, 0), (23, 23)]);
     }
 
     #[test]
     fn an_hour_below_the_threshold_is_a_quiet_one() {
-        assert_eq!(hours(&[(3, 5), (4, 4), (5, 5)]).runs(5), [(3, 5)]);
-        assert_eq!(hours(&[(3, 5), (4, 4), (5, 4), (6, 5)]).runs(5), [(3, 3), (6, 6)]);
-        assert_eq!(hours(&[(3, 4)]).runs(5), []);
-        assert_eq!(hours(&[(3, 0)]).runs(0), []);
+        assert_eq!(runs(&[(3, 5), (4, 4), (5, 5)], 5), [(3, 5)]);
+        assert_eq!(runs(&[(3, 5), (4, 4), (5, 4), (6, 5)], 5), [(3, 3), (6, 6)]);
+        assert_eq!(runs(&[(3, 4)], 5), []);
+        assert_eq!(runs(&[(3, 0)], 0), []);
     }
 
     #[test]
     fn an_alert_tells_of_all_that_lies_within() {
         let key = Key::bare(Window(Some(HOUR * 24)), "log-gap");
-        let found = hours(&[(3, 5), (4, 4), (5, 6), (9, 1)]).findings(&key, &Settings::default());
+        let found = found(&hours(&[(3, 5), (4, 4), (5, 6), (9, 1)]), &key);
         let told = found.iter().map(|found| (found.window_start, found.window_end, found.flows));
         let at = |hour: i64| Some((24 + hour) * HOUR);
         assert_eq!(told.collect::<Vec<_>>(), [(at(3), at(6), 15), (at(9), at(10), 1)]);
@@ -138,7 +163,7 @@ mod tests {
                 tally.raise(if *flows > 0 { usual } else { Severity::Info }, None);
                 (*hour, tally)
             };
-            let found = Hours(each.iter().map(of).collect()).findings(&key, &Settings::default());
+            let found = found(&Hours(each.iter().map(of).collect()), &key);
             (found.len(), found[0].severity)
         };
         let refused: &[Outcome] = &[Outcome::Refused];
@@ -160,7 +185,7 @@ mod tests {
     #[test]
     fn what_has_no_time_has_no_window() {
         let key = Key::bare(Window(None), "log-gap");
-        let found = hours(&[(0, 5)]).findings(&key, &Settings::default());
+        let found = found(&hours(&[(0, 5)]), &key);
         assert_eq!((found[0].window_start, found[0].window_end, found.len()), (None, None, 1));
     }
 }

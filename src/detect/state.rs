@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::history::{self, History};
-use super::hours::Hours;
+use super::hours::{Days, Hours};
 use super::scan::{self, Probes};
 use super::settings::Settings;
 use super::tally::{Key, Tally};
@@ -40,6 +40,14 @@ impl State {
         once
     }
 
+    fn hours(&self) -> Option<&Hours> {
+        if let Self::Hours(hours) = self { Some(hours) } else { None }
+    }
+
+    fn tried(&self) -> Option<&Probes> {
+        if let Self::Probes(probes) = self { Some(probes) } else { None }
+    }
+
     /// What sources tried, if it is that.
     pub(super) fn probes(&mut self) -> Option<&mut Probes> {
         match self {
@@ -48,10 +56,11 @@ impl State {
         }
     }
 
-    /// As [`merged`](Self::merged), for who asks for its findings alone: what cannot make one may be left out.
-    pub fn judged_by(mut parts: Vec<Self>, settings: &Settings) -> Option<Self> {
-        scan::leave_out(&mut parts, settings);
-        Self::merged(parts)
+    /// As [`merged`](Self::merged) of each of some days that follow each other, for who asks for their findings alone:
+    /// what cannot make one may be left out.
+    pub fn judged_by(mut days: Vec<Vec<Self>>, settings: &Settings) -> Vec<Option<Self>> {
+        scan::leave_out(&mut days, settings);
+        days.into_iter().map(Self::merged).collect()
     }
 
     /// All that was gathered for a key, anywhere; `None`: nothing.
@@ -78,14 +87,20 @@ impl State {
     }
 }
 
-/// What is found of a key: nothing where its state does not reach a threshold, or there is none. What of it the
-/// allow-list holds back is asked later.
-pub fn findings(key: &Key, state: Option<&State>, settings: &Settings) -> Vec<Finding> {
-    match state {
-        Some(State::Hours(hours)) => hours.findings(key, settings),
-        Some(State::Probes(probes)) => scan::findings(key, probes, settings),
+/// What is found of a key in its day, from its states of the day before, of that day and of the day after: nothing where
+/// they do not reach a threshold, or there are none. What of it the allow-list holds back is asked later.
+pub fn findings<'s>(key: &Key, days: [Option<&'s State>; 3], settings: &Settings) -> Vec<Finding> {
+    match days {
+        [before, Some(State::Hours(today)), after] => {
+            let hours = |day: Option<&'s State>| day.and_then(State::hours);
+            Days([hours(before), Some(today), hours(after)]).findings(key, settings)
+        }
+        [before, Some(State::Probes(today)), after] => {
+            let probes = |day: Option<&'s State>| day.and_then(State::tried);
+            scan::findings(key, [probes(before), Some(today), probes(after)], settings)
+        }
         // judged with the days before it: see `history_findings`
-        Some(State::History(_)) | None => Vec::new(),
+        [_, Some(State::History(_)) | None, _] => Vec::new(),
     }
 }
 

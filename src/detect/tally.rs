@@ -84,6 +84,15 @@ impl Key {
         }
     }
 
+    /// All but the window, in the order of the keys of one window.
+    pub fn apart_from_window(&self) -> impl Ord + '_ {
+        let Self { window: _, detector, rule, reason, client_zone, server_zone, client_addr, server_addr, .. } = self;
+        (
+            (detector, rule, reason, client_zone, server_zone),
+            (client_addr, server_addr, self.server_port, self.protocol),
+        )
+    }
+
     /// The rule, or the reason where there is none.
     pub fn cause(&self) -> &str {
         self.rule.as_deref().or(self.reason.as_deref()).unwrap_or_default()

@@ -2,6 +2,7 @@
 
 mod beacons;
 mod histories;
+mod nights;
 mod oracle;
 mod scans;
 mod settings;
@@ -57,17 +58,38 @@ fn stored(states: &[(Key, State)]) -> Vec<(Key, State)> {
     postcard::from_bytes(&postcard::to_stdvec(states).unwrap()).unwrap()
 }
 
+/// What a closing finds of states, each key of each day once.
 fn all_findings(states: &[(Key, State)]) -> Vec<Finding> {
-    states.iter().flat_map(|(key, state)| findings(key, Some(state), &Settings::default())).collect()
+    found_with(states, &Settings::default())
 }
 
-/// What a closing makes of parts.
+fn found_with(states: &[(Key, State)], settings: &Settings) -> Vec<Finding> {
+    let of_day = |key: &Key, days: i64| {
+        let key = Key { window: Window(key.window.0.map(|day| day + days * 86_400_000)), ..key.clone() };
+        states.iter().find(|(other, _)| *other == key).map(|(_, state)| state)
+    };
+    let beside = |key: &Key, days| if key.window.0.is_some() { of_day(key, days) } else { None };
+    let found = states.iter().map(|(key, state)| (key, [beside(key, -1), Some(state), beside(key, 1)]));
+    found.flat_map(|(key, days)| findings(key, days, settings)).collect()
+}
+
+/// What a closing makes of parts, with what cannot matter left out.
 fn judged(parts: impl Iterator<Item = (Key, State)>) -> Vec<Finding> {
     let settings = Settings::default();
-    let mut by_key: std::collections::BTreeMap<Key, Vec<State>> = std::collections::BTreeMap::new();
-    parts.for_each(|(key, state)| by_key.entry(key).or_default().push(state));
-    let judged = |(key, parts)| findings(&key, State::judged_by(parts, &settings).as_ref(), &settings);
-    by_key.into_iter().flat_map(judged).collect()
+    let mut by_key: std::collections::BTreeMap<Key, std::collections::BTreeMap<Window, Vec<State>>> = Default::default();
+    for (key, state) in parts {
+        let bare = Key { window: Window(None), ..key.clone() };
+        by_key.entry(bare).or_default().entry(key.window).or_default().push(state);
+    }
+    let mut states = Vec::new();
+    for (key, days) in by_key {
+        let windows: Vec<Window> = days.keys().copied().collect();
+        let merged = State::judged_by(days.into_values().collect(), &settings);
+        let of_day = |(window, state): (Window, Option<State>)| Some((Key { window, ..key.clone() }, state?));
+        states.extend(windows.into_iter().zip(merged).filter_map(of_day));
+    }
+    states.sort_by(|(one, _), (other, _)| one.cmp(other));
+    all_findings(&states)
 }
 
 fn all(lines: Vec<Line>) -> Vec<Finding> {
@@ -278,7 +300,7 @@ fn any_line() -> impl Strategy<Value = Line> {
         address,
         prop::sample::select(vec![22u16, 5432, 40000]),
         1u64..50,
-        prop::sample::select(vec![0i64, 1, 3, 6, 25]),
+        prop::sample::select(vec![0i64, 1, 3, 6, 13, 22, 24, 25, 37, 47, 49]),
         prop::bool::ANY,
     )
         .prop_map(|(eni, from, to, port, packets, hour, accept)| {

@@ -25,9 +25,27 @@ pub fn hour_of_day(time: Option<i64>) -> u8 {
     time.map_or(0, |time| (time.rem_euclid(DAY) / HOUR) as u8)
 }
 
+/// The last moment that an alert may last to which begins at this one. Moments are hours, or panes, so many a day, and the
+/// first of some day is 0.
+///
+/// What begins before noon ends with its day, what begins later with the next: so an alert may go over midnight, none ends
+/// within twelve hours for want of a day, and what goes on for days is told once a day. Which alerts begin in a day is
+/// known from that day, the one before it and the one after it: what goes on over a midnight is there before noon.
+pub fn last_of(first: i16, a_day: i16) -> i16 {
+    let days = if first.rem_euclid(a_day) < a_day / 2 { 1 } else { 2 };
+    (first.div_euclid(a_day) + days) * a_day - 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_begins_at_noon_may_last_to_the_end_of_the_next_day() {
+        let last = |first| last_of(first, 24);
+        assert_eq!([last(0), last(11), last(12), last(23), last(24)], [23, 23, 47, 47, 47]);
+        assert_eq!([last(-24), last(-13), last(-12), last(-1)], [-1, -1, 23, 23]);
+    }
 
     #[test]
     fn the_last_millisecond_belongs_to_its_hour() {

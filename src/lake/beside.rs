@@ -27,11 +27,62 @@ impl Beside {
     }
 }
 
+/// What is known of a key in some days.
+pub struct OfDays {
+    /// The key in one of them; in others its window alone differs.
+    pub key: Key,
+    /// What is known in each day.
+    pub days: Vec<Vec<StateEntry>>,
+}
+
+/// Reads the state files of several days side by side.
+pub struct DaysReader(Vec<(StateReader, NextKey)>);
+
+impl DaysReader {
+    /// Opens the files of these days.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not one that this version writes.
+    pub fn open<S: Store>(store: &S, days: Vec<Vec<String>>, scratch: &str) -> Result<Self, LakeError> {
+        // of all days together no more are open than of one
+        let most = (SIDE_BY_SIDE / days.len().max(1)).max(1);
+        let open = |paths| {
+            let mut reader = StateReader::open_few(store, paths, scratch, most)?;
+            let first = reader.next_key()?;
+            Ok((reader, first))
+        };
+        Ok(Self(days.into_iter().map(open).collect::<Result<_, LakeError>>()?))
+    }
+
+    /// The next key; `None` at the end.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not one that this version writes.
+    pub fn next_key(&mut self) -> Result<Option<OfDays>, LakeError> {
+        // the keys of a day differ from those of another by the window alone
+        let keys = self.0.iter().filter_map(|(_, next)| next.as_ref()).map(|(key, _)| key);
+        let Some(key) = keys.min_by(|one, other| one.apart_from_window().cmp(&other.apart_from_window())).cloned() else {
+            return Ok(None);
+        };
+        let mut days = Vec::with_capacity(self.0.len());
+        for (reader, next) in &mut self.0 {
+            match next.take_if(|(next, _)| next.apart_from_window() == key.apart_from_window()) {
+                Some((_, entries)) => {
+                    *next = reader.next_key()?;
+                    days.push(entries);
+                }
+                None => days.push(Vec::new()),
+            }
+        }
+        Ok(Some(OfDays { key, days }))
+    }
+}
+
 /// Reads the histories of a day and of those before it side by side.
 pub struct HistoryReader {
     day: Window,
-    /// By how many days before, each with its next key.
-    days: Vec<(StateReader, NextKey)>,
+    /// By how many days before.
+    days: DaysReader,
     /// When there are records at all: it is known before the first group.
     pub clock: Clock,
     /// Shards that have ended.
@@ -50,13 +101,7 @@ impl HistoryReader {
         files: [Vec<String>; PAST + 1],
         scratch: &str,
     ) -> Result<Self, LakeError> {
-        let open = |paths| {
-            // of all days together no more are open than of one
-            let mut reader = StateReader::open_few(store, paths, scratch, SIDE_BY_SIDE / (PAST + 1))?;
-            let first = reader.next_key()?;
-            Ok((reader, first))
-        };
-        let days = files.into_iter().map(open).collect::<Result<_, LakeError>>()?;
+        let days = DaysReader::open(store, files.into(), scratch)?;
         Ok(Self { day: Window(Some(day)), days, clock: Clock::default(), ended: BTreeSet::new() })
     }
 
@@ -70,15 +115,10 @@ impl HistoryReader {
     /// # Errors
     /// When a file cannot be read, or is not one that this version writes.
     pub fn next_group(&mut self) -> Result<Option<Beside>, LakeError> {
-        // the keys of a file differ from those of another by the day alone
-        let of_day = |key: &Key| Key { window: self.day, ..key.clone() };
-        let Some(key) = self.days.iter().filter_map(|(_, next)| Some(of_day(&next.as_ref()?.0))).min() else {
-            return Ok(None);
-        };
+        let Some(OfDays { key, days }) = self.days.next_key()? else { return Ok(None) };
+        let key = Key { window: self.day, ..key };
         let mut group = Beside { key, days: Default::default(), emitted: Vec::new() };
-        for (number, ((reader, next), history)) in self.days.iter_mut().zip(&mut group.days).enumerate() {
-            let Some((_, entries)) = next.take_if(|(next, _)| of_day(next) == group.key) else { continue };
-            *next = reader.next_key()?;
+        for (number, (entries, history)) in days.into_iter().zip(&mut group.days).enumerate() {
             let mut states = Vec::new();
             for entry in entries {
                 match entry {

@@ -30,7 +30,7 @@ mod upload;
 
 pub use alert_reader::{alert_files, last_alerts, read_alerts};
 pub use alert_writer::AlertWriter;
-pub use beside::{Beside, HistoryReader};
+pub use beside::{Beside, DaysReader, HistoryReader, OfDays};
 pub use chain::{Access, COMMITS, COMPACT, Chain, REPLAY, STAGING};
 pub use columns::FlowRows;
 pub use commit::{Closing, Commit, CommitKind, FileEntry, MapIdentity, ObjectEntry, ShardPosition, ShardSpan};

@@ -75,6 +75,11 @@ impl Day {
         Some(self.start()? + 24 * HOUR)
     }
 
+    /// So many days after it.
+    pub fn after(self, days: usize) -> Self {
+        Self(self.0.map(|day| day + days as i64))
+    }
+
     /// So many days before it.
     pub fn before(self, days: usize) -> Self {
         Self(self.0.map(|day| day - days as i64))

@@ -8,7 +8,9 @@
 //! What is judged beside the days before it (`detect::history`) has files of its own, named `.history`, so that of those
 //! days nothing else is read.
 
+use std::collections::BTreeMap;
 use std::collections::binary_heap::{BinaryHeap, PeekMut};
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 
@@ -22,7 +24,7 @@ use super::store::{StagedFile, Store};
 use crate::detect::{Alert, AlertStatus, History, Hours, Key, Probes, State, alert_key, is_history};
 
 /// What the file is; another form gets another number.
-const MAGIC: &[u8] = b"flowbound state 5\n";
+const MAGIC: &[u8] = b"flowbound state 6\n";
 /// Of zstd: the first is quick, and what repeats in state (URIs, zones) is near.
 const LEVEL: i32 = 1;
 /// 128 KiB, so that many files can be read side by side.
@@ -212,7 +214,6 @@ pub fn is_history_file(path: &str) -> bool {
 
 /// A state file that is being written.
 struct OpenFile {
-    day: Day,
     path: String,
     entries: Entries<Box<dyn StagedFile>>,
     count: u64,
@@ -222,8 +223,8 @@ struct OpenFile {
 pub struct StateWriter<'s, S: Store> {
     store: &'s S,
     folder: String,
-    open: Option<OpenFile>,
-    histories: Option<OpenFile>,
+    /// By day, and whether it is of histories.
+    open: BTreeMap<(Day, bool), OpenFile>,
     count: usize,
     done: Vec<Staged>,
 }
@@ -231,46 +232,55 @@ pub struct StateWriter<'s, S: Store> {
 impl<'s, S: Store> StateWriter<'s, S> {
     /// A writer that stages its files in this folder, under names that begin so.
     pub fn new(store: &'s S, folder: String) -> Self {
-        Self { store, folder, open: None, histories: None, count: 0, done: Vec::new() }
+        Self { store, folder, open: BTreeMap::new(), count: 0, done: Vec::new() }
     }
 
-    /// Adds an entry; its key must not be before the last one's, among histories and among all others.
-    pub fn push(&mut self, key: Key, entry: StateEntry) -> Result<(), LakeError> {
-        let day = Day::of(key.window.0);
-        let history = is_history(&key);
-        let open = if history { &mut self.histories } else { &mut self.open };
-        if open.as_ref().is_none_or(|open| open.day != day) {
-            self.done.extend(close(open.take())?);
-            self.count += 1;
-            let path = format!("{}-{}.{}", self.folder, self.count, if history { "history" } else { "state" });
-            let file = self.store.stage(&path).map_err(io_error("create", &path))?;
-            let entries = Entries::new(file).map_err(io_error("write", &path))?;
-            *open = Some(OpenFile { day, path, entries, count: 0 });
-        }
-        let Some(open) = open else { return Ok(()) };
-        open.entries.push(&key, &entry).map_err(io_error("write", &open.path))?;
+    /// Adds an entry; its key must not be before the last one's of the same day, among histories and among all others.
+    pub fn push(&mut self, key: &Key, entry: &StateEntry) -> Result<(), LakeError> {
+        let (day, history) = (Day::of(key.window.0), is_history(key));
+        let open = match self.open.entry((day, history)) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => {
+                self.count += 1;
+                let path =
+                    format!("{}-{}.{}", self.folder, self.count, if history { "history" } else { "state" });
+                let file = self.store.stage(&path).map_err(io_error("create", &path))?;
+                let entries = Entries::new(file).map_err(io_error("write", &path))?;
+                place.insert(OpenFile { path, entries, count: 0 })
+            }
+        };
+        open.entries.push(key, entry).map_err(io_error("write", &open.path))?;
         open.count += 1;
         Ok(())
     }
 
-    /// Adds everything that a worker gathered.
+    /// Adds everything that a worker gathered, in order.
     pub fn push_all(&mut self, states: Vec<(Key, State)>) -> Result<(), LakeError> {
-        states.into_iter().try_for_each(|(key, state)| self.push(key, state.into()))
+        let mut window = None;
+        for (key, state) in states {
+            if window.replace(key.window).is_some_and(|last| last != key.window) {
+                self.end_days()?;
+            }
+            self.push(&key, &state.into())?;
+        }
+        self.end_days()
+    }
+
+    /// Closes the files: of these days nothing more comes.
+    pub fn end_days(&mut self) -> Result<(), LakeError> {
+        for ((day, _), OpenFile { path, entries, count }) in std::mem::take(&mut self.open) {
+            let file = entries.finish().map_err(io_error("write", &path))?;
+            let bytes = file.finish().map_err(io_error("write", &path))?;
+            self.done.push(Staged { staged: path, folder: state_folder(day), rows: count, bytes });
+        }
+        Ok(())
     }
 
     /// The files.
     pub fn finish(mut self) -> Result<Vec<Staged>, LakeError> {
-        self.done.extend(close(self.open.take())?);
-        self.done.extend(close(self.histories.take())?);
+        self.end_days()?;
         Ok(self.done)
     }
-}
-
-fn close(open: Option<OpenFile>) -> Result<Option<Staged>, LakeError> {
-    let Some(OpenFile { day, path, entries, count }) = open else { return Ok(None) };
-    let file = entries.finish().map_err(io_error("write", &path))?;
-    let bytes = file.finish().map_err(io_error("write", &path))?;
-    Ok(Some(Staged { staged: path, folder: state_folder(day), rows: count, bytes }))
 }
 
 /// Reads state files side by side, in the order of the keys.
@@ -441,7 +451,7 @@ mod tests {
         let write = |name: &str, clients: &[u32]| {
             let mut writer = StateWriter::new(&store, format!("_flowbound/staging/{name}"));
             let entry = || StateEntry::Hours(Hours::of(0, Tally::new(Verdict::Breach)));
-            clients.iter().for_each(|client| writer.push(key(*client), entry()).unwrap());
+            clients.iter().for_each(|client| writer.push(&key(*client), &entry()).unwrap());
             writer.finish().unwrap().remove(0).staged
         };
         let (one, other) = (write("one", &[1, 3, 5]), write("other", &[2, 3]));

@@ -1,22 +1,22 @@
 //! Closing windows: what all commits gathered for a key becomes its alert, or a new revision of it.
 //!
-//! A day is done when a commit with data of it came after the last closing. Every state file of the day is merged,
-//! old ones too: so an alert always tells of all input, whatever was replayed when, and a revision is written only
-//! where the content changed.
+//! A day is done when a commit with data of it came after the last closing, and so are the days beside it: an alert may
+//! go over midnight. Every state file of these days is merged, old ones too: so an alert always tells of all input,
+//! whatever was replayed when, and a revision is written only where the content changed.
 //!
 //! Histories are judged beside those of the days before: where a day changed, it and the days after it are judged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::histories::Histories;
+use super::days::{Histories, States};
 use super::summary::Alerts;
 use crate::detect::{
-    Alert, AlertStatus, AllowUse, Finding, Key, Settings, State, alert_key, findings, history_findings, withdrawn,
-    withdrawn_as_allowed,
+    Alert, AlertStatus, AllowUse, Finding, Key, Settings, State, Window, alert_key, findings, history_findings,
+    withdrawn, withdrawn_as_allowed,
 };
 use crate::lake::{
-    AlertWriter, Beside, Chain, Commit, CommitKind, Conserved, Emitted, LakeError, MapIdentity, Origin, StateEntry,
-    StateReader, StateWriter, Store, Unit, is_history_file, writer_properties,
+    AlertWriter, Beside, Chain, Commit, CommitKind, Conserved, Day, Emitted, LakeError, MapIdentity, OfDays, Origin,
+    StateEntry, StateWriter, Store, Unit, writer_properties,
 };
 
 /// Closes the windows that changed since the last closing; what alerts are new or changed.
@@ -35,39 +35,39 @@ pub(super) async fn close_windows<S: Store>(
     let mut alerts = AlertWriter::new(store, unit.staging.clone(), writer_properties(&origin));
     let mut state = StateWriter::new(store, format!("{}/state", unit.staging));
     let mut found = Alerts { allow: AllowUse::none_of(&settings.allow), ..Alerts::default() };
-    let mut active: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for path in chain.active().flat_map(state_files) {
-        active.entry(folder(path)).or_default().push(path.to_owned());
-    }
     let scratch = format!("{}/merge", unit.staging);
-    for day in &days {
-        let files = active.get(day.as_str()).into_iter().flatten();
-        let files = files.filter(|path| !is_history_file(path)).cloned().collect();
-        let mut keys = StateReader::open(store, files, &scratch)?;
-        while let Some((key, entries)) = keys.next_key()? {
-            let gathered = gather(entries, |parts| State::judged_by(parts, settings));
-            let found_of_key = findings(&key, gathered.state.as_ref(), settings);
-            for row in revise(&gathered.emitted, found_of_key, settings, &mut found.allow) {
-                state.push(key.clone(), StateEntry::Emitted(Emitted::of(&row)))?;
-                found.add(&row);
-                alerts.push(row)?;
+    let active: Vec<String> = chain.active().flat_map(state_files).map(str::to_owned).collect();
+    let states = States::of(&active);
+    for span in states.about(&days) {
+        let mut keys = states.open(store, &span, &scratch)?;
+        while let Some(of_days) = keys.next_key()? {
+            for of_day in judge(of_days, &span, |parts| State::judged_by(parts, settings), settings) {
+                for row in revise(&of_day.gathered.emitted, of_day.found, settings, &mut found.allow) {
+                    state.push(&of_day.key, &StateEntry::Emitted(Emitted::of(&row)))?;
+                    found.add(&row);
+                    alerts.push(row)?;
+                }
             }
         }
+        alerts.end_days()?;
+        state.end_days()?;
     }
-    let histories = Histories::of(active.values().flatten());
+    let histories = Histories::of(&active);
     for day in histories.after(&days) {
         let mut groups = histories.open(store, day, &scratch)?;
         while let Some(group) = groups.next_group()? {
             found.cut += u64::from(group.is_cut());
             let Beside { key, days, emitted } = group;
-            let emitted = gather(emitted, |_| None).emitted;
+            let Gathered { emitted, .. } = gather(vec![emitted], |_| vec![None]).remove(0);
             let found_of_group = history_findings(&key, &days, &groups.clock, settings);
             for row in revise(&emitted, found_of_group, settings, &mut found.allow) {
-                state.push(key.clone(), StateEntry::Emitted(Emitted::of(&row)))?;
+                state.push(&key, &StateEntry::Emitted(Emitted::of(&row)))?;
                 found.add(&row);
                 alerts.push(row)?;
             }
         }
+        alerts.end_days()?;
+        state.end_days()?;
     }
     for staged in alerts.finish()?.into_iter().chain(state.finish()?) {
         unit.add(staged);
@@ -99,7 +99,7 @@ fn changed_days<S: Store>(chain: &Chain<'_, S>) -> BTreeSet<String> {
     days
 }
 
-/// All that is known of a key.
+/// All that is known of a key in a day.
 pub(super) struct Gathered {
     /// The sum of what was gathered; `None`: nothing is left of it.
     pub(super) state: Option<State>,
@@ -107,24 +107,58 @@ pub(super) struct Gathered {
     pub(super) emitted: BTreeMap<Key, Emitted>,
 }
 
-/// Puts the entries of a key together, of which this merges the states.
-pub(super) fn gather(entries: Vec<StateEntry>, merged: impl FnOnce(Vec<State>) -> Option<State>) -> Gathered {
-    let mut states = Vec::new();
-    let mut gathered = Gathered { state: None, emitted: BTreeMap::new() };
-    for entry in entries {
-        match entry {
-            StateEntry::Hours(hours) => states.push(State::Hours(hours)),
-            StateEntry::Probes(probes) => states.push(State::Probes(probes)),
-            StateEntry::History(history) => states.push(State::History(history)),
-            StateEntry::Emitted(emitted) => {
-                if gathered.emitted.get(&emitted.alert).is_none_or(|last| last.revision < emitted.revision) {
-                    gathered.emitted.insert(emitted.alert.clone(), emitted);
+/// Puts the entries of a key together, day by day; this merges the states of all days.
+pub(super) fn gather(
+    days: Vec<Vec<StateEntry>>,
+    merged: impl FnOnce(Vec<Vec<State>>) -> Vec<Option<State>>,
+) -> Vec<Gathered> {
+    let (mut states, mut emitted) = (Vec::new(), Vec::new());
+    for entries in days {
+        let (mut of_day, mut last): (Vec<State>, BTreeMap<Key, Emitted>) = Default::default();
+        for entry in entries {
+            match entry {
+                StateEntry::Hours(hours) => of_day.push(State::Hours(hours)),
+                StateEntry::Probes(probes) => of_day.push(State::Probes(probes)),
+                StateEntry::History(history) => of_day.push(State::History(history)),
+                StateEntry::Emitted(emitted) => {
+                    if last.get(&emitted.alert).is_none_or(|last| last.revision < emitted.revision) {
+                        last.insert(emitted.alert.clone(), emitted);
+                    }
                 }
             }
         }
+        states.push(of_day);
+        emitted.push(last);
     }
-    gathered.state = merged(states);
-    gathered
+    merged(states).into_iter().zip(emitted).map(|(state, emitted)| Gathered { state, emitted }).collect()
+}
+
+/// A key in a day, and what is found of it there.
+pub(super) struct OfDay {
+    pub(super) day: Day,
+    pub(super) key: Key,
+    pub(super) gathered: Gathered,
+    pub(super) found: Vec<Finding>,
+}
+
+/// What is found of a key in the days of a stretch, beside which the days before it and after it were read.
+pub(super) fn judge(
+    of_days: OfDays,
+    span: &[Day],
+    merged: impl FnOnce(Vec<Vec<State>>) -> Vec<Option<State>>,
+    settings: &Settings,
+) -> Vec<OfDay> {
+    let gathered = gather(of_days.days, merged);
+    let states: Vec<Option<&State>> = gathered.iter().map(|day| day.state.as_ref()).collect();
+    let of_day = |(day, about): (&Day, &[Option<&State>])| {
+        let key = Key { window: Window(day.start()), ..of_days.key.clone() };
+        let found = <[_; 3]>::try_from(about).map_or(Vec::new(), |about| findings(&key, about, settings));
+        (*day, key, found)
+    };
+    let found: Vec<_> = span.iter().zip(states.windows(3)).map(of_day).collect();
+    let of_day = |((day, key, found), gathered)| OfDay { day, key, gathered, found };
+    let each = found.into_iter().zip(gathered.into_iter().skip(1)).map(of_day);
+    each.filter(|OfDay { gathered, .. }| gathered.state.is_some() || !gathered.emitted.is_empty()).collect()
 }
 
 /// The revisions that are called for: of alerts that are new or changed, and of those that are no longer found, or are

@@ -3,7 +3,7 @@
 
 mod close;
 mod deliver;
-mod histories;
+mod days;
 mod plan;
 mod queue;
 mod recorder;

@@ -1,7 +1,9 @@
 """The alerts, computed a second time from judged records: here those of the detectors that need only verdicts.
 
-One alert per key, UTC day and run of hours of event time (`end`, else `start`) between which no more than one is quiet. A row is a dict with the columns of `flows`
-and what `lakes.Lake` adds to it: `src`, `dst`, and the oracle's `client_port`, `from_client`, `protected`.
+One alert per key and run of hours of event time (`end`, else `start`) between which no more than one is quiet. One that
+begins at 12:00 UTC or later may go over midnight and through the next day; others end with their day. A row is a dict
+with the columns of `flows` and what `lakes.Lake` adds to it: `src`, `dst`, and the oracle's `client_port`,
+`from_client`, `protected`.
 """
 
 from datetime import timedelta
@@ -92,14 +94,15 @@ def alerts(rows):
 
 
 def runs_of(rows):
-    """Rows of one key, put apart where a day ends or more than an hour is quiet."""
+    """Rows of one key, put apart where more than an hour is quiet, and at the midnight that no alert goes over."""
     timeless = [row for row in rows if hour(row) is None]
     runs = [timeless] if timeless else []
-    last = None
+    first = last = None
     for row in sorted((row for row in rows if hour(row) is not None), key=hour):
         now = hour(row)
-        if last is None or now - last > 2 * HOUR or now.date() != last.date():
+        if last is None or now - last > 2 * HOUR or now >= scans_oracle.limit(first):
             runs.append([])
+            first = now
         runs[-1].append(row)
         last = now
     return runs
@@ -138,8 +141,8 @@ def severity(key, rows, became):
         within = lambda at: at in hours if None in (at, hours[0]) else min(hours) <= at <= max(hours)
         let_in = any(is_in for at, is_in in told if within(at))
         refusals = {at for at, is_in in told if not is_in}
-        # a copy may be told in the hour beside, of the same day
-        near = lambda at, other: at == other or (at and other and abs(at - other) <= HOUR and at.date() == other.date())
+        # a copy may be told in the hour beside, be it of another day
+        near = lambda at, other: at == other or (at and other and abs(at - other) <= HOUR)
         if all(any(near(at, other) for other in refusals) for at in hours) and not let_in:
             worst = min(worst, oracle.SEVERITIES.index("low"))
     return oracle.SEVERITIES[worst]

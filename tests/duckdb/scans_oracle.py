@@ -1,7 +1,7 @@
 """The alerts of the scan detectors, computed a second time from judged records: see src/detect/scan/mod.rs.
 
-Straight from the definition, row by row: every window of an hour that begins with a pane is looked at, and every set is
-made of the rows themselves.
+Straight from the definition, row by row: every window of an hour that begins with a pane is looked at, whatever the
+day, and every set is made of the rows themselves.
 """
 
 from datetime import timedelta
@@ -23,8 +23,13 @@ def pane(row):
     return time.replace(minute=time.minute - time.minute % 10, second=0, microsecond=0)
 
 
-def day(row):
-    return event_time(row).replace(hour=0, minute=0, second=0, microsecond=0)
+def day(time):
+    return time.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def limit(first):
+    """The midnight that an alert does not go over: the next one after its first hour or pane, from noon on the second."""
+    return day(first) + (DAY if first.hour < 12 else 2 * DAY)
 
 
 def two_ends(row):
@@ -51,18 +56,20 @@ def target(row):
 
 def stretches(rows, enough):
     """(First pane, last pane) of every stretch of time whose windows of an hour hold enough."""
-    panes = sorted({pane(row) for row in rows})
-    covered = []
-    for first in panes:
-        window = [row for row in rows if first <= pane(row) < first + HOUR]
-        if enough(window):
-            covered.append((first, max(pane(row) for row in window)))
+    by_pane = grouped(rows, pane)
+    panes = sorted(by_pane)
     found = []
-    for first, last in covered:
-        if found and first <= found[-1][1] + HOUR:
-            found[-1] = found[-1][0], max(last, found[-1][1])
+    for number, first in enumerate(panes):
+        goes_on = found and first < limit(found[-1][0]) and first <= found[-1][1] + HOUR
+        # the windows of a stretch end with it
+        end = min(first + HOUR, limit(found[-1][0] if goes_on else first))
+        window = [time for time in panes[number : number + 6] if time < end]
+        if not enough([row for time in window for row in by_pane[time]]):
+            continue
+        if goes_on:
+            found[-1] = found[-1][0], max(window[-1], found[-1][1])
         else:
-            found.append((first, last))
+            found.append((first, window[-1]))
     return found
 
 
@@ -75,22 +82,20 @@ def grouped(rows, key):
 
 def alerts(rows):
     """The alerts as `alerts_oracle.alerts` gives them."""
-    probes = grouped(filter(is_probe, rows), lambda row: (day(row), two_ends(row)[0], row["src"]))
+    probes = grouped(filter(is_probe, rows), lambda row: (two_ends(row)[0], row["src"]))
     contacts = {}
     for row in rows:
         if row["verdict"] == "expected" and counts(row) and row["from_client"] and row["client_zone"] != "internet":
             to = (row["server_addr"], row["server_port"], row["protocol"])
-            contacts.setdefault((day(row), row["client_zone"], row["client_addr"]), set()).add(to)
-    return [
-        alert
-        for source, of_source in probes.items()
-        for alert in of_one(source, of_source, min(len(contacts.get(source, ())), 16))
-    ]
+            contacts.setdefault((day(event_time(row)), row["client_zone"], row["client_addr"]), set()).add(to)
+    return [alert for source, of_source in probes.items() for alert in of_one(source, of_source, contacts)]
 
 
 def of_one(source, rows, contacts):
-    external = source[1] == "internet"
-    assert len({(target(row), pane(row)) for row in rows}) <= 4096, "estimates are not compared here"
+    external = source[0] == "internet"
+    days = grouped(rows, lambda row: day(event_time(row)))
+    for of_day in days.values():
+        assert len({(target(row), pane(row)) for row in of_day}) <= 4096, "estimates are not compared here"
 
     def ports(window):
         return len({row["dstport"] for row in window}) >= 15
@@ -102,20 +107,30 @@ def of_one(source, rows, contacts):
 
     vertical = scans("scan.vertical", rows, lambda row: target(row)[:2], ports)
     horizontal = scans("scan.horizontal", rows, lambda row: target(row)[2:], servers)
-    found = vertical + horizontal
-    targets = len({target(row) for row in rows})
-    if not found and targets >= 8 and targets >= contacts + 4:
-        found = [("scan.slow", None, (min(map(pane, rows)), max(map(pane, rows))))]
+    slow = []
+    for date, of_day in days.items():
+        # told in the alert of a fast one, be it of the day before
+        fast = any(day(first) <= date <= day(last) for _, _, (first, last) in vertical + horizontal)
+        targets = len({target(row) for row in of_day})
+        if not fast and targets >= 8 and targets >= min(len(contacts.get((date, *source), ())), 16) + 4:
+            slow.append(("scan.slow", None, (min(map(pane, of_day)), max(map(pane, of_day)))))
+    found = together(vertical) + together(horizontal) + slow
     return [alert(source, kind, key, panes, rows, external) for kind, key, panes in found]
 
 
 def scans(kind, rows, key, enough):
-    found = [
-        (kind, name, panes) for name, group in grouped(rows, key).items() for panes in stretches(group, enough)
-    ]
-    if len(found) <= TOGETHER:
-        return found
-    return [(kind, None, (min(panes[0] for *_, panes in found), max(panes[1] for *_, panes in found)))]
+    return [(kind, name, panes) for name, group in grouped(rows, key).items() for panes in stretches(group, enough)]
+
+
+def together(found):
+    """Scans of one kind; more than ten that begin on the same day are one, of the source alone."""
+    told = []
+    for of_day in grouped(found, lambda scan: day(scan[2][0])).values():
+        if len(of_day) > TOGETHER:
+            kind = of_day[0][0]
+            of_day = [(kind, None, (min(panes[0] for *_, panes in of_day), max(panes[1] for *_, panes in of_day)))]
+        told += of_day
+    return told
 
 
 def alert(source, kind, key, panes, rows, external):
@@ -132,8 +147,8 @@ def alert(source, kind, key, panes, rows, external):
         "last_seen": max(event_time(row) for row in rows),
         "window_start": panes[0],
         "window_end": panes[1] + PANE,
-        "client_zone": source[1],
-        "client_addr": source[2],
+        "client_zone": source[0],
+        "client_addr": source[1],
         "server_zone": key[1] if vertical else None,
         "server_addr": key[0] if vertical else None,
         "server_port": key[0] if horizontal else None,

@@ -102,7 +102,9 @@ def test_every_alert_beside_other_days_and_of_what_the_map_wants_watched(lake):
     expected = {name: [] for name in lakes.BESIDE}
     for alert in history_oracle.alerts(lake.connect(), *lake.protected()):
         expected[alert["detector"]].append(alert)
-    for alert in watch_oracle.alerts(lake.rows, lake.boundary, lake.logs.parent / "boundary.toml"):
+    of_map = lake.logs.parent / "boundary.toml"
+    contradicted = lakes.CONTRADICTED.get(of_map.parent.name, ())
+    for alert in watch_oracle.alerts(lake.rows, lake.boundary, of_map, contradicted):
         expected[alert["detector"]].append(alert)
     for name, alerts in expected.items():
         columns = alerts[0].keys() if alerts else []

@@ -65,8 +65,11 @@ def alert(detector, severity, rule, window, flows, **columns):
     return {"detector": detector, "severity": severity, **named, "bytes": None, **columns}
 
 
-def alerts(rows, boundary, path):
-    """The alerts as dicts: detector, severity, rule, window_start, window_end, flows, bytes."""
+def alerts(rows, boundary, path, contradicted=()):
+    """The alerts as dicts: detector, severity, rule, window_start, window_end, flows, bytes.
+
+    `contradicted` are the expectations that the map itself does not permit.
+    """
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
     rows = [row for row in rows if time_of(row) is not None]
     for invariant in boundary.invariants:
@@ -81,7 +84,8 @@ def alerts(rows, boundary, path):
         if expect.get("rule") is not None and expect["rule"] not in rules:
             continue
         if "every" in expect:
-            yield from expectation(rows, Watched(boundary, tables, expect), expect)
+            severity = "low" if expect["id"] in contradicted else "medium"
+            yield from expectation(rows, Watched(boundary, tables, expect), expect, severity)
         if "max_bytes_per_hour" in expect:
             watched = Watched(boundary, tables, expect, action="ACCEPT")
             moved = [row for row in rows if row in watched]
@@ -129,7 +133,7 @@ def budget(rows, severity, rule, most, which):
             run.append((hour, measure))
 
 
-def expectation(rows, watched, expect):
+def expectation(rows, watched, expect, least_severity):
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     every = max(-(-int(expect["every"][:-1]) * units[expect["every"][-1]] // 60), 1)
     logged = sorted({minute_of(time_of(row)) for row in rows})
@@ -159,9 +163,9 @@ def expectation(rows, watched, expect):
             ends = day * DAY < start + every <= (day + 1) * DAY
             if most is not None and flows > most and ends:
                 many.append((start, flows))
-        for found in (few, many):
+        for severity, found in ((least_severity, few), ("medium", many)):
             for window, flows in stretches(found, every):
-                yield alert("expectation", "medium", expect["id"], window, flows)
+                yield alert("expectation", severity, expect["id"], window, flows)
 
 
 def stretches(found, every):

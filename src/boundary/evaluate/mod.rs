@@ -131,9 +131,10 @@ impl Boundary {
         let selection =
             Selection { env: selection.env.clone().or_else(|| map.env.clone()), mode: selection.mode.clone() };
         let (zones, ports) = (Zones::new(&map), PortClasses::new(&map));
-        let watches = watch::watches(&map, &selection, &zones);
+        let policies = Policies::new(&map, &selection, &zones, &ports, Budget::USUAL);
+        let mut watches = watch::watches(&map, &selection, &zones);
+        watch::note_what_is_not_permitted(&mut watches, &policies, &zones, &ports);
         Self {
-            policies: Policies::new(&map, &selection, &zones, &ports, Budget::USUAL),
             services: ServiceTable::new(&map, &ports),
             inventory: Inventory::new(&map),
             nacls: nacl::in_order(&map),
@@ -141,6 +142,7 @@ impl Boundary {
             confined: protected::confined(&map, &selection),
             watching: watch::by_client(&watches, &map),
             watches,
+            policies,
             zones,
             ports,
             selection,

@@ -1,8 +1,9 @@
 //! What the map wants watched over time: budgets of exits and of expectations, and how often. A verdict knows nothing
 //! of them; a record is asked whether it is one of those that count, and SQL finds the same rows in the lake.
 
-use super::ports::{Protocol, Span, spans};
-use super::zones::{Zones, lineage};
+use super::policy::Policies;
+use super::ports::{Port, PortClasses, Protocol, Span, spans};
+use super::zones::{ClassId, Zones, lineage};
 use super::{Boundary, Selection};
 use crate::boundary::Judgement;
 use crate::boundary::judgement::Credit;
@@ -42,6 +43,9 @@ pub struct Watch {
     pub what: String,
     /// Which rows of the view `flows` count, as SQL.
     pub condition: String,
+    /// Whether the map permits any of it. What must be seen and is not permitted can only be met by breaches: the map
+    /// contradicts itself (lint L07).
+    pub permitted: bool,
     subject: Subject,
     /// By id of the zone, whether it has addresses in a VPC.
     inside: Box<[bool]>,
@@ -66,6 +70,41 @@ impl Watch {
     /// The interface of an end sees all of it, and of what is outside there is none.
     pub fn is_by_client(&self, client: ZoneId) -> bool {
         self.inside.get(usize::from(client.0)).is_some_and(|inside| *inside)
+    }
+
+    /// Whether the policy allows any of the traffic that counts.
+    fn is_permitted(&self, policies: &Policies, zones: &Zones, ports: &PortClasses) -> bool {
+        let all: Box<[bool]> = vec![true; self.inside.len()].into();
+        let (client, server) = match &self.subject {
+            Subject::Rule(_) => (&all, &all),
+            Subject::Path { client, server, .. } => (client, server),
+        };
+        let ends = |is: &[bool]| {
+            let classes = (0..).map(ClassId).zip(zones.classes());
+            let of = classes.filter(|(_, class)| is.get(usize::from(class.primary.0)).is_some_and(|is| *is));
+            of.map(|(id, class)| (id, class.local)).collect::<Vec<_>>()
+        };
+        let (clients, servers) = (ends(client), ends(server));
+        // between two ports where a service begins or ends nothing tells ports apart
+        let ports: Vec<Port> = match &self.subject {
+            Subject::Rule(_) => ports.first_ports().collect(),
+            Subject::Path { ports: watched, .. } => {
+                let spans = |port: &Port| watched.get(port.protocol as usize).into_iter().flatten();
+                ports.first_ports().filter(|port| spans(port).any(|span| span.ports.contains(port.number))).collect()
+            }
+        };
+        let allowed = |client, server, port: &Port| {
+            let policy = policies.of(client, server, *port);
+            let credited = match &self.subject {
+                Subject::Rule(rule) => [policy.e.rule(), policy.i.rule()].contains(&Some(*rule)),
+                Subject::Path { .. } => true,
+            };
+            policy.allow && credited
+        };
+        clients.iter().any(|(client, near)| {
+            let mut reached = servers.iter().filter(|(_, local)| *near || *local);
+            reached.any(|(server, _)| ports.iter().any(|port| allowed(*client, *server, port)))
+        })
     }
 
     /// Whether a record counts.
@@ -156,7 +195,22 @@ fn smaller(one: &Watch, other: &Watch) -> bool {
 }
 
 fn watch(id: &str, kind: WatchKind, (subject, what, condition): (Subject, String, String), inside: &[bool]) -> Watch {
-    Watch { id: id.to_owned(), kind, what, condition, subject, inside: inside.into() }
+    Watch { id: id.to_owned(), kind, what, condition, permitted: true, subject, inside: inside.into() }
+}
+
+/// Notes what the map does not permit of what must be seen. (A refusal needs no permission.)
+pub(super) fn note_what_is_not_permitted(
+    watches: &mut [Watch],
+    policies: &Policies,
+    zones: &Zones,
+    ports: &PortClasses,
+) {
+    for watch in watches {
+        let refused = matches!(watch.subject, Subject::Path { action: Some(Action::Reject), .. });
+        if matches!(watch.kind, WatchKind::Expectation { least: Some(_), .. }) && !refused {
+            watch.permitted = watch.is_permitted(policies, zones, ports);
+        }
+    }
 }
 
 /// `None`: its rule does not take part.

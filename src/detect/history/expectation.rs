@@ -15,7 +15,8 @@
 //!
 //! A period belongs to the day in which it can be said. A switch is all that is to be set; the thresholds stand in the map.
 //!
-//! Severity: medium.
+//! Severity: medium; low for too few of what the map does not permit (lint L07): such a map contradicts itself, and
+//! only breaches could meet it.
 
 use super::past::{PAST, minutes, minutes_of_days};
 use super::{Group, Kind, Member, Terms, Who};
@@ -157,13 +158,14 @@ fn finding(group: Group<'_>, terms: &Terms, (period, flows): ((i64, i64), u64), 
     } else {
         let least = terms.least.unwrap_or(0);
         let rows = if flows == 0 { "nothing".to_owned() } else { format!("only {rows}") };
+        let contradicts = if terms.permitted { "" } else { "; the map does not permit it, so check the map first" };
         (
             format!("{id}: {rows} of {what} in {minutes} minutes, where {least} must be in {every}"),
-            format!("fewer than {least} in {every}"),
+            format!("fewer than {least} in {every}{contradicts}"),
         )
     };
     Finding {
-        severity: Severity::Medium,
+        severity: if many || terms.permitted { Severity::Medium } else { Severity::Low },
         title,
         reason: Some(reason),
         flows,

@@ -450,5 +450,6 @@ fn terms(key: &Key, boundary: &Boundary) -> Option<Terms> {
         WatchKind::Budget { bytes, both_ways } => (Some(Cap { bytes, both_ways }), None, None, 60),
         WatchKind::Expectation { least, most, minutes } => (None, least, most, minutes),
     };
-    Some(Terms { budget, least, most, minutes, what: watch.what.clone(), condition: watch.condition.clone() })
+    let (what, condition) = (watch.what.clone(), watch.condition.clone());
+    Some(Terms { budget, least, most, minutes, permitted: watch.permitted, what, condition })
 }

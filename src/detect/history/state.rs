@@ -138,6 +138,8 @@ pub struct Terms {
     pub most: Option<u64>,
     /// The period, in minutes.
     pub minutes: u32,
+    /// Whether the map permits any of it.
+    pub permitted: bool,
     /// Which records count, for people.
     pub what: String,
     /// Which rows of the view `flows` count, as SQL.

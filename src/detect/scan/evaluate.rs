@@ -1,21 +1,23 @@
-//! From a day's probes of one source to its alerts.
+//! From a day's probes of one source, and those of the days beside it, to its alerts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::probes::Source as Tried;
-use super::probes::{Crowd, EVIDENCE, Logged, Number, PANE, Probe, Probes, Rows, Targets};
+use super::probes::{Crowd, EVIDENCE, Logged, PANE, Probe, Probes, Rows, Targets};
 use super::{FAMILY, Thresholds};
 use crate::boundary::{Severity, Verdict};
 use crate::detect::detector::{Detector, Kind, client, count, server};
 use crate::detect::finding::{DESTINATION_ZONE, Finding, Query, SOURCE, SOURCE_ZONE};
 use crate::detect::settings::{Horizontal, Settings, Slow, Vertical};
 use crate::detect::tally::{Evidence, Key};
-use crate::detect::window::Window;
+use crate::detect::window::{DAY, Window, last_of};
 
 /// Panes of a window: an hour.
-const WINDOW: u8 = 6;
+const WINDOW: i16 = 6;
 /// Panes without a window at the threshold after which the next is another alert: an hour.
-const QUIET: u8 = 6;
+const QUIET: i16 = 6;
+/// Panes of a day.
+const PANES: i16 = (DAY / PANE) as i16;
 /// The built-in zone of sources outside.
 const INTERNET: &str = "internet";
 
@@ -37,41 +39,47 @@ pub(in crate::detect) fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Find
     Some(Finding { title, ..Finding::empty(kind, alert, end, query) })
 }
 
-/// A scan: from one pane to another, both with probes, of these targets or of all.
+/// Panes, both with probes; the first of the day that is judged is 0.
+type Panes = (i16, i16);
+
+/// A scan: from one pane to another, of these targets or of all.
 struct Scan<'p> {
     kind: &'static Kind,
-    /// First and last pane.
-    panes: (u8, u8),
-    server: Option<(&'p Logged, Number)>,
+    panes: Panes,
+    server: Option<(&'p Logged, &'p str)>,
     port: Option<(u16, u8)>,
 }
 
-/// The alerts of sources, in the order of their ids.
-pub(in crate::detect) fn findings(state: &Key, probes: &Probes, settings: &Settings) -> Vec<Finding> {
+impl Scan<'_> {
+    /// It began in the day that is judged: those of other days are told with them.
+    fn is_of_the_day(&self) -> bool {
+        (0..PANES).contains(&self.panes.0)
+    }
+}
+
+/// The alerts of sources that begin in the day of the state's key, from what was tried the day before, that day, and
+/// the day after; in the order of their ids.
+pub(in crate::detect) fn findings(state: &Key, days: [Option<&Probes>; 3], settings: &Settings) -> Vec<Finding> {
+    let [before, Some(today), after] = days else { return Vec::new() };
     // by the number of the source's zone
-    let thresholds: Vec<_> = probes.texts.iter().map(|zone| Thresholds::of(settings, Some(zone))).collect();
+    let thresholds: Vec<_> = today.texts.iter().map(|zone| Thresholds::of(settings, Some(zone))).collect();
     let mut findings: Vec<Finding> = Vec::new();
-    for tried in &probes.sources {
+    for tried in &today.sources {
         let place = tried.zone as usize;
-        let (Some(zone), Some(thresholds)) = (probes.texts.get(place), thresholds.get(place)) else { continue };
+        let (Some(zone), Some(thresholds)) = (today.texts.get(place), thresholds.get(place)) else { continue };
+        let [before, after] = [before, after].map(|day| day?.source(&tried.address, zone));
         // nearly all sources
-        if matches!(&tried.targets, Targets::Each(targets) if targets.len() < thresholds.least()) {
+        let most = |source: Option<&Tried>| match source.map(|source| &source.targets) {
+            Some(Targets::Each(targets)) => targets.len(),
+            Some(Targets::Crowd(_)) => usize::MAX,
+            None => 0,
+        };
+        if most(Some(tried)).saturating_add(most(after)) < thresholds.least() {
             continue;
         }
         let key = source_key(state.window, zone, &tried.address);
-        let source =
-            Source { key: &key, external: zone == INTERNET, texts: &probes.texts, tried, thresholds: *thresholds };
-        match &tried.targets {
-            Targets::Crowd(crowd) => findings.extend(source.crowd(crowd)),
-            Targets::Each(targets) => {
-                let mut scans = together(source.vertical(targets), thresholds.vertical.alerts);
-                scans.extend(together(source.horizontal(targets), thresholds.horizontal.alerts));
-                if scans.is_empty() {
-                    scans.extend(source.slow(targets));
-                }
-                findings.extend(scans.iter().filter_map(|scan| source.finding(scan, targets)));
-            }
-        }
+        let source = Source { key: &key, external: zone == INTERNET, thresholds: *thresholds };
+        findings.extend(source.findings(days, [before, Some(tried), after]));
     }
     findings.sort_by(|one, other| one.alert_id.cmp(&other.alert_id));
     findings
@@ -90,13 +98,15 @@ fn together(scans: Vec<Scan<'_>>, most: u64) -> Vec<Scan<'_>> {
 
 /// Stretches of time in which enough distinct things were seen within an hour; by pane, what was seen in it.
 fn stretches<T: Ord + Copy>(
-    by_pane: &BTreeMap<u8, BTreeSet<T>>,
+    by_pane: &BTreeMap<i16, BTreeSet<T>>,
     enough: impl Fn(&BTreeSet<T>) -> bool,
-) -> Vec<(u8, u8)> {
-    let mut found: Vec<(u8, u8)> = Vec::new();
+) -> Vec<Panes> {
+    let mut found: Vec<Panes> = Vec::new();
     for first in by_pane.keys() {
+        let current = found.last_mut().filter(|(begin, end)| *first <= end + QUIET && *first <= last_of(*begin, PANES));
+        let limit = last_of(current.as_ref().map_or(*first, |(begin, _)| *begin), PANES);
         // a window that begins without a probe may as well begin with the next one
-        let window = by_pane.range(first..&first.saturating_add(WINDOW));
+        let window = by_pane.range(first..=&limit.min(first + WINDOW - 1));
         let (mut seen, mut last) = (BTreeSet::new(), *first);
         for (pane, things) in window {
             seen.extend(things.iter().copied());
@@ -105,28 +115,112 @@ fn stretches<T: Ord + Copy>(
         if !enough(&seen) {
             continue;
         }
-        match found.last_mut() {
-            Some((_, end)) if *first <= end.saturating_add(QUIET) => *end = last.max(*end),
-            _ => found.push((*first, last)),
+        match current {
+            Some((_, end)) => *end = last.max(*end),
+            None => found.push((*first, last)),
         }
     }
     found
 }
 
+/// A probe of one of the days.
+struct Seen<'p> {
+    pane: i16,
+    server: (&'p Logged, &'p str),
+    port: (u16, u8),
+    probe: &'p Probe,
+    texts: &'p [String],
+}
+
+impl<'p> Seen<'p> {
+    fn of(probe: &'p Probe, begin: i16, texts: &'p [String]) -> Option<Self> {
+        let target = &probe.target;
+        let zone = texts.get(target.zone as usize)?;
+        Some(Self {
+            pane: begin + i16::from(probe.pane),
+            server: (&target.server, zone),
+            port: (target.port, target.protocol),
+            probe,
+            texts,
+        })
+    }
+
+    /// Rows are shown in this order.
+    fn place(&self) -> impl Ord + use<'p> {
+        let first = &self.probe.first;
+        (first.start, self.texts.get(first.source as usize), first.line, self.server, self.port, self.pane)
+    }
+}
+
+/// The first pane with a probe, and the last one.
+fn span(source: &Tried) -> Option<Panes> {
+    let (first, last) = match &source.targets {
+        Targets::Crowd(crowd) => crowd.panes,
+        Targets::Each(probes) => {
+            let panes = || probes.iter().map(|probe| probe.pane);
+            (panes().min()?, panes().max()?)
+        }
+    };
+    Some((i16::from(first), i16::from(last)))
+}
+
+/// Whether what a source did in a day goes on in the next, as far as it can be told where either is a crowd: of that
+/// nobody knows what happened when, but for the first and the last.
+fn goes_on(day: Option<&Tried>, next: Option<&Tried>) -> bool {
+    let (Some(day), Some(next)) = (day, next) else { return false };
+    let is_crowd = |source: &Tried| matches!(source.targets, Targets::Crowd(_));
+    let (Some((first, last)), Some((then, _))) = (span(day), span(next)) else { return false };
+    (is_crowd(day) || is_crowd(next)) && then + PANES <= last + QUIET && last_of(first, PANES) >= PANES
+}
+
 struct Source<'p> {
     key: &'p Key,
     external: bool,
-    texts: &'p [String],
-    tried: &'p Tried,
     thresholds: Thresholds<'p>,
 }
 
 impl<'p> Source<'p> {
-    fn vertical(&self, targets: &'p [Probe]) -> Vec<Scan<'p>> {
-        let mut servers: BTreeMap<(&Logged, Number), BTreeMap<u8, BTreeSet<u16>>> = BTreeMap::new();
-        for Probe { target, pane, .. } in targets {
-            let by_pane = servers.entry((&target.server, target.zone)).or_default();
-            by_pane.entry(*pane).or_default().insert(target.port);
+    /// What is found of what it did the day before, the day that is judged, and the day after.
+    fn findings(&self, days: [Option<&'p Probes>; 3], tried: [Option<&'p Tried>; 3]) -> Vec<Finding> {
+        let [before, Some(today), after] = tried else { return Vec::new() };
+        let [_, Some(of_today), of_after] = days else { return Vec::new() };
+        if goes_on(before, Some(today)) {
+            return Vec::new();
+        }
+        if goes_on(Some(today), after)
+            && let Some(((next, of_next), (_, last))) = after.zip(of_after).zip(after.and_then(span))
+        {
+            let mut both = Probes { texts: of_today.texts.clone(), sources: vec![today.clone()] };
+            both.merge(Probes { texts: of_next.texts.clone(), sources: vec![next.clone()] });
+            both.settle();
+            let panes = (span(today).map_or(0, |(first, _)| first), last + PANES);
+            let crowd = both.sources.first().and_then(|source| self.crowd(source, &both.texts, panes));
+            return crowd.into_iter().collect();
+        }
+        if let (Targets::Crowd(_), Some(panes)) = (&today.targets, span(today)) {
+            return self.crowd(today, &of_today.texts, panes).into_iter().collect();
+        }
+        let mut seen: Vec<Seen<'p>> = Vec::new();
+        for (begin, (source, day)) in [-PANES, 0, PANES].into_iter().zip(tried.into_iter().zip(days)) {
+            let (Some(Tried { targets: Targets::Each(probes), .. }), Some(day)) = (source, day) else { continue };
+            seen.extend(probes.iter().filter_map(|probe| Seen::of(probe, begin, &day.texts)));
+        }
+        let (vertical, horizontal) = (self.vertical(&seen), self.horizontal(&seen));
+        let mut fast = vertical.iter().chain(&horizontal);
+        let is_fast = fast.any(|scan| scan.panes.0 < PANES && scan.panes.1 >= 0);
+        let of_the_day = |scans: Vec<Scan<'p>>| scans.into_iter().filter(Scan::is_of_the_day).collect();
+        let mut scans = together(of_the_day(vertical), self.thresholds.vertical.alerts);
+        scans.extend(together(of_the_day(horizontal), self.thresholds.horizontal.alerts));
+        if !is_fast {
+            scans.extend(self.slow(today));
+        }
+        scans.iter().filter_map(|scan| self.finding(scan, &seen, today.contacts.len())).collect()
+    }
+
+    fn vertical(&self, seen: &[Seen<'p>]) -> Vec<Scan<'p>> {
+        let mut servers: BTreeMap<(&Logged, &str), BTreeMap<i16, BTreeSet<u16>>> = BTreeMap::new();
+        for Seen { pane, server, port: (port, _), .. } in seen {
+            servers.entry(*server).or_default().entry(*pane).or_default().insert(*port);
         }
         let Vertical { enabled, ports, .. } = self.thresholds.vertical;
         let enough = |seen: &BTreeSet<u16>| *enabled && seen.len() as u64 >= *ports;
@@ -137,16 +231,15 @@ impl<'p> Source<'p> {
         servers.into_iter().flat_map(of_server).collect()
     }
 
-    fn horizontal(&self, targets: &'p [Probe]) -> Vec<Scan<'p>> {
-        type Servers<'p> = BTreeMap<u8, BTreeSet<(&'p Logged, Number, bool)>>;
+    fn horizontal(&self, seen: &[Seen<'p>]) -> Vec<Scan<'p>> {
+        type Servers<'p> = BTreeMap<i16, BTreeSet<((&'p Logged, &'p str), bool)>>;
         let mut ports: BTreeMap<(u16, u8), Servers<'p>> = BTreeMap::new();
-        for Probe { target, pane, guarded, .. } in targets {
-            let by_pane = ports.entry((target.port, target.protocol)).or_default();
-            by_pane.entry(*pane).or_default().insert((&target.server, target.zone, *guarded));
+        for Seen { pane, server, port, probe, .. } in seen {
+            ports.entry(*port).or_default().entry(*pane).or_default().insert((*server, probe.guarded));
         }
         let thresholds = self.thresholds.horizontal;
-        let enough = |servers: &BTreeSet<(&Logged, Number, bool)>| {
-            let guarded = servers.iter().filter(|(.., guarded)| *guarded).count() as u64;
+        let enough = |servers: &BTreeSet<((&Logged, &str), bool)>| {
+            let guarded = servers.iter().filter(|(_, guarded)| *guarded).count() as u64;
             let inside = !self.external && guarded >= thresholds.protected_servers;
             thresholds.enabled && (servers.len() as u64 >= thresholds.servers || inside)
         };
@@ -157,68 +250,69 @@ impl<'p> Source<'p> {
         ports.into_iter().flat_map(of_port).collect()
     }
 
-    fn slow(&self, targets: &[Probe]) -> Option<Scan<'p>> {
-        let panes = || targets.iter().map(|probe| probe.pane);
-        let panes = (panes().min()?, panes().max()?);
-        let distinct = targets.chunk_by(|one, other| one.target == other.target).count();
-        self.walks(distinct as u64).then_some(Scan { kind: &SLOW, panes, server: None, port: None })
+    fn slow(&self, today: &Tried) -> Option<Scan<'p>> {
+        let (Targets::Each(probes), panes) = (&today.targets, span(today)?) else { return None };
+        let distinct = probes.chunk_by(|one, other| one.target == other.target).count();
+        let walks = self.walks(distinct as u64, today.contacts.len());
+        walks.then_some(Scan { kind: &SLOW, panes, server: None, port: None })
     }
 
     /// The random walk at its end: a probe more than contacts makes the odds four times as high, and four of them are
     /// past 99.
-    fn walks(&self, targets: u64) -> bool {
+    fn walks(&self, targets: u64, contacts: usize) -> bool {
         let Slow { enabled, targets: least, lead } = self.thresholds.slow;
-        *enabled && targets >= *least && targets >= self.tried.contacts.len() as u64 + lead
+        *enabled && targets >= *least && targets >= contacts as u64 + lead
     }
 
-    fn finding(&self, scan: &Scan<'_>, targets: &[Probe]) -> Option<Finding> {
-        let of_scan = targets.iter().filter(|Probe { target, pane, .. }| {
-            (scan.panes.0..=scan.panes.1).contains(pane)
-                && scan.server.is_none_or(|server| server == (&target.server, target.zone))
-                && scan.port.is_none_or(|port| port == (target.port, target.protocol))
+    fn finding(&self, scan: &Scan<'_>, seen: &[Seen<'p>], contacts: usize) -> Option<Finding> {
+        let mut of_scan: Vec<&Seen<'p>> = seen
+            .iter()
+            .filter(|seen| {
+                (scan.panes.0..=scan.panes.1).contains(&seen.pane)
+                    && scan.server.is_none_or(|server| server == seen.server)
+                    && scan.port.is_none_or(|port| port == seen.port)
+            })
+            .collect();
+        let servers: BTreeSet<_> = of_scan.iter().map(|seen| seen.server).collect();
+        let ports: BTreeSet<_> = of_scan.iter().map(|seen| seen.port).collect();
+        let rows = of_scan.iter().map(|seen| seen.probe.rows.clone()).reduce(|mut sum, rows| {
+            sum.merge(&rows);
+            sum
         });
-        let mut sum: Option<Rows> = None;
-        let (mut servers, mut ports, mut evidence) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for Probe { target, rows, first, .. } in of_scan {
-            servers.insert((&target.server, target.zone));
-            ports.insert((target.port, target.protocol));
-            match &mut sum {
-                Some(sum) => sum.merge(rows),
-                None => sum = Some(rows.clone()),
-            }
-            evidence.insert((first, target));
-            if evidence.len() > EVIDENCE {
-                evidence.pop_last();
-            }
-        }
-        let evidence = evidence.into_iter().map(|(first, target)| first.evidence(target, self.texts)).collect();
-        Some(self.made(scan, sum?, evidence, servers.len() as u64, ports.len() as u64))
+        of_scan.sort_by_cached_key(|seen| seen.place());
+        let first = of_scan.iter().take(EVIDENCE);
+        let evidence = first.map(|Seen { probe, texts, .. }| probe.first.evidence(&probe.target, texts)).collect();
+        Some(self.made(scan, rows?, evidence, [servers.len() as u64, ports.len() as u64, contacts as u64]))
     }
 
-    fn crowd(&self, crowd: &Crowd) -> Option<Finding> {
-        let (servers, ports) = (crowd.servers.count(), crowd.ports.count());
+    /// Of a source of a crowd that lasts so long.
+    fn crowd(&self, source: &Tried, texts: &[String], panes: Panes) -> Option<Finding> {
+        let Targets::Crowd(crowd) = &source.targets else { return None };
+        let Crowd { servers, ports, targets, rows, firsts, .. } = &**crowd;
+        let (servers, ports, contacts) = (servers.count(), ports.count(), source.contacts.len());
         let Thresholds { vertical, horizontal, .. } = self.thresholds;
         let kind = match () {
             () if horizontal.enabled && servers >= horizontal.servers => &HORIZONTAL,
             () if vertical.enabled && ports >= vertical.ports => &VERTICAL,
-            () if self.walks(crowd.targets.count()) => &SLOW,
+            () if self.walks(targets.count(), contacts) => &SLOW,
             () => return None,
         };
-        let scan = Scan { kind, panes: crowd.panes, server: None, port: None };
-        let mut evidence: Vec<_> =
-            crowd.firsts.iter().map(|(target, first)| first.evidence(target, self.texts)).collect();
+        let scan = Scan { kind, panes, server: None, port: None };
+        let mut evidence: Vec<_> = firsts.iter().map(|(target, first)| first.evidence(target, texts)).collect();
         evidence.sort();
-        Some(self.made(&scan, crowd.rows.clone(), evidence, servers, ports))
+        Some(self.made(&scan, rows.clone(), evidence, [servers, ports, contacts as u64]))
     }
 
-    fn made(&self, scan: &Scan<'_>, rows: Rows, evidence: Vec<Evidence>, servers: u64, ports: u64) -> Finding {
+    /// The finding; numbers are those of servers, ports and contacts.
+    fn made(&self, scan: &Scan<'_>, rows: Rows, evidence: Vec<Evidence>, numbers: [u64; 3]) -> Finding {
+        let [servers, ports, _] = numbers;
         let day = self.key.window.0.unwrap_or_default();
         let start = day + i64::from(scan.panes.0) * PANE;
         let end = day + (i64::from(scan.panes.1) + 1) * PANE;
         let key = Key {
             window: Window(Some(start)),
             detector: scan.kind.name.to_owned(),
-            server_zone: scan.server.and_then(|(_, zone)| self.texts.get(zone as usize).cloned()),
+            server_zone: scan.server.map(|(_, zone)| zone.to_owned()),
             server_addr: scan.server.map(|(address, _)| address.to_string()),
             server_port: scan.port.map(|(port, _)| port),
             protocol: scan.port.map(|(_, protocol)| protocol),
@@ -237,7 +331,7 @@ impl<'p> Source<'p> {
             first_seen: rows.first_seen,
             last_seen: rows.last_seen,
             verdict: rows.verdicts.single(),
-            reason: Some(self.why(scan, servers, ports)),
+            reason: Some(self.why(scan, numbers)),
             flows: rows.flows,
             distinct_ports: Some(ports),
             distinct_servers: Some(servers),
@@ -247,7 +341,7 @@ impl<'p> Source<'p> {
     }
 
     /// The threshold, and what was seen.
-    fn why(&self, scan: &Scan<'_>, servers: u64, ports: u64) -> String {
+    fn why(&self, scan: &Scan<'_>, [servers, ports, contacts]: [u64; 3]) -> String {
         let Vertical { ports: vertical, .. } = self.thresholds.vertical;
         let Horizontal { servers: horizontal, protected_servers: guarded, .. } = self.thresholds.horizontal;
         let Slow { targets: slow, lead, .. } = self.thresholds.slow;
@@ -264,8 +358,8 @@ impl<'p> Source<'p> {
                 "{}, {}, and {} that {} allowed; {slow} in a day, and {lead} more than are allowed, are a scan",
                 count(servers, "server"),
                 count(ports, "port"),
-                count(self.tried.contacts.len() as u64, "contact"),
-                if self.tried.contacts.len() == 1 { "is" } else { "are" },
+                count(contacts, "contact"),
+                if contacts == 1 { "is" } else { "are" },
             ),
         }
     }

@@ -397,6 +397,14 @@ impl Probes {
         }));
     }
 
+    /// What this source did, if it is there.
+    pub(super) fn source(&self, address: &Logged, zone: &str) -> Option<&Source> {
+        // numbers are in the order of the texts
+        let zone = self.texts.binary_search_by(|text| text.as_str().cmp(zone)).ok()? as Number;
+        let found = self.sources.binary_search_by(|source| source.place().cmp(&(address, zone))).ok()?;
+        self.sources.get(found)
+    }
+
     /// Keeps those of these texts that are used, in order.
     fn settle_texts(&mut self, texts: &[String]) {
         let mut used = vec![false; texts.len()];

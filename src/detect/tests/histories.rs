@@ -69,6 +69,7 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
             least,
             most,
             minutes: period,
+            permitted: true,
             what: what.to_owned(),
             condition: condition.to_owned(),
         };

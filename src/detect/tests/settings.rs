@@ -4,7 +4,7 @@ use super::*;
 
 fn found(lines: &[Line], settings: &Settings) -> Vec<Finding> {
     let states = gather(&boundary(), &lines.iter().cloned().enumerate().collect::<Vec<_>>());
-    states.iter().flat_map(|(key, state)| findings(key, Some(state), settings)).collect()
+    found_with(&states, settings)
 }
 
 fn detectors(lines: &[Line], settings: &Settings) -> Vec<String> {

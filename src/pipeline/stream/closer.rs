@@ -10,15 +10,21 @@ use std::io::ErrorKind;
 
 use super::Context;
 use super::shard::chain_name;
-use crate::detect::{Alert, Key, State, detector_names, findings, history_findings};
+use crate::detect::{Alert, Key, State, detector_names, history_findings};
 use crate::lake::{
-    AlertWriter, Beside, COMMITS, Chain, Commit, CommitKind, Conserved, Day, Emitted, FileEntry, LakeError, Origin,
+    AlertWriter, Beside, COMMITS, Chain, Closing, Commit, CommitKind, Conserved, Day, Emitted, FileEntry, LakeError, Origin,
     STAGING, StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, is_history_file, side_by_side,
     state_folder, writer_properties,
 };
-use crate::pipeline::close::{Gathered, folder, gather, revise, state_files};
-use crate::pipeline::histories::Histories;
+use crate::pipeline::close::{Gathered, OfDay, folder, gather, judge, revise, state_files};
+use crate::pipeline::days::{Histories, States};
 use crate::source::kinesis::Streams;
+
+/// Where state files lie.
+const STATE: &str = "_flowbound/state/";
+/// State files of a day from which on they are merged though none of them is new: its alerts have new revisions while the
+/// day after goes on.
+const FILES: usize = 8;
 
 /// What the closer's chain is called beside those of the shards.
 const ALERTS: &str = "alerts";
@@ -102,16 +108,24 @@ fn keep<S: Store>(
     }
     let emitted = std::mem::take(&mut gathered.emitted).into_values().map(StateEntry::Emitted);
     let mut entries = gathered.state.take().map(StateEntry::from).into_iter().chain(emitted);
-    entries.try_for_each(|entry| state.push(key.clone(), entry))
+    entries.try_for_each(|entry| state.push(key, &entry))
+}
+
+/// The state file that could not be read, if it was one.
+fn file_of(error: &LakeError) -> Option<&str> {
+    let (LakeError::Damaged { path, .. } | LakeError::Io { path, .. }) = error else { return None };
+    path.starts_with(STATE).then_some(path)
 }
 
 /// The folder of the day whose history could not be read while this day was judged.
 fn history_of(error: &LakeError, day: Day) -> String {
-    let path = match error {
-        LakeError::Damaged { path, .. } | LakeError::Io { path, .. } => path,
-        _ => "",
-    };
-    if is_history_file(path) { folder(path).to_owned() } else { state_folder(day) }
+    file_of(error).map_or_else(|| state_folder(day), |path| folder(path).to_owned())
+}
+
+/// Why the state of this day is lost, if it is: a file is not there any more, or none.
+fn missing<S: Store>(store: &S, closing: &Closing, day: &str, scratch: &str) -> Option<String> {
+    let files = closing.merged.get(day)?.iter().filter(|path| !is_history_file(path)).cloned().collect();
+    StateReader::open(store, files, scratch).err().filter(is_lost).map(|error| error.to_string())
 }
 
 /// Something that was in the lake is not there any more, or is not what was written.
@@ -188,41 +202,51 @@ async fn round<S: Store, K: Streams>(
         for (day, files) in fresh {
             closing.merged.entry(day).or_default().extend(files);
         }
-        for day in &changed {
-            let (histories, files): (Vec<String>, _) =
-                closing.merged.remove(day).unwrap_or_default().into_iter().partition(|path| is_history_file(path));
-            let opened = StateReader::open(store, files.clone(), &scratch);
+        for day in changed.iter().chain(damaged) {
             let was_lost = known.lost.contains(day);
-            let lost = match &opened {
-                Ok(_) => damaged.contains(day),
-                Err(error) => is_lost(error) && (mended || was_lost),
-            };
-            closing.merged.insert(day.clone(), histories);
-            if lost {
-                // one day shall not hold the others back
-                if !was_lost {
-                    let why = opened.err().map(|error| error.to_string());
+            let why = if mended || was_lost { missing(store, &closing, day, &scratch) } else { None };
+            // one day shall not hold the others back
+            if damaged.contains(day) || why.is_some() {
+                if !was_lost && closing.lost.insert(day.clone()) {
                     tracing::error!(day, why, "no alerts of this day until its state is whole again");
                     context.metrics.close_failure();
                 }
-                closing.merged.entry(day.clone()).or_default().extend(files);
                 closing.lost.insert(day.clone());
-                continue;
-            }
-            let mut keys = opened?;
-            commit.removes.extend(files);
-            let of_day = |error| Broken { day: Some(day.clone()), error };
-            while let Some((key, entries)) = keys.next_key().map_err(of_day)? {
-                let mut gathered = gather(entries, State::merged);
-                let found = findings(&key, gathered.state.as_ref(), detect);
-                let rows = revise(&gathered.emitted, found, detect, &mut allow);
-                keep(&key, &mut gathered, &rows, &mut state)?;
-                told.extend(rows.iter().filter_map(name));
-                rows.into_iter().try_for_each(|row| alerts.push(row))?;
             }
         }
         let whole = closing.merged.iter().filter(|(day, _)| !closing.lost.contains(*day));
-        let histories = Histories::of(whole.flat_map(|(_, files)| files));
+        let whole: Vec<String> = whole.flat_map(|(_, files)| files).cloned().collect();
+        let states = States::of(&whole);
+        for span in states.about(changed.iter().filter(|day| !closing.lost.contains(*day))) {
+            let folders = span.iter().map(|day| (*day, state_folder(*day)));
+            let is_merged = |(day, folder): &(Day, String)| changed.contains(folder) || states.files(*day).len() >= FILES;
+            let merged: BTreeSet<Day> = folders.filter(is_merged).map(|(day, _)| day).collect();
+            let of_file = |error: LakeError| Broken { day: file_of(&error).map(|path| folder(path).to_owned()), error };
+            let mut keys = states.open(store, &span, &scratch).map_err(of_file)?;
+            while let Some(of_days) = keys.next_key().map_err(of_file)? {
+                let sum = |days: Vec<Vec<State>>| days.into_iter().map(State::merged).collect();
+                for OfDay { day, key, mut gathered, found } in judge(of_days, &span, sum, detect) {
+                    let rows = revise(&gathered.emitted, found, detect, &mut allow);
+                    if merged.contains(&day) {
+                        keep(&key, &mut gathered, &rows, &mut state)?;
+                    } else {
+                        // what is gathered of it is as it was
+                        rows.iter().try_for_each(|row| state.push(&key, &StateEntry::Emitted(Emitted::of(row))))?;
+                    }
+                    told.extend(rows.iter().filter_map(name));
+                    rows.into_iter().try_for_each(|row| alerts.push(row))?;
+                }
+            }
+            for day in merged {
+                if let Some(files) = closing.merged.get_mut(&state_folder(day)) {
+                    files.retain(|path| is_history_file(path));
+                }
+                commit.removes.extend(states.files(day).iter().cloned());
+            }
+            alerts.end_days()?;
+            state.end_days()?;
+        }
+        let histories = Histories::of(&whole);
         let ended = closing.ended.iter().filter_map(|name| name.rsplit_once('.'));
         let ended: BTreeSet<String> = ended.map(|(_, shard)| shard.to_owned()).collect();
         let mut cut = 0;
@@ -232,7 +256,7 @@ async fn round<S: Store, K: Streams>(
             while let Some(group) = groups.next_group().map_err(of_file)? {
                 cut += u64::from(group.is_cut());
                 let Beside { key, days, emitted } = group;
-                let mut gathered = gather(emitted, |_| None);
+                let mut gathered = gather(vec![emitted], |_| vec![None]).remove(0);
                 let found = history_findings(&key, &days, &groups.clock, detect);
                 let rows = revise(&gathered.emitted, found, detect, &mut allow);
                 let [today, ..] = days;
@@ -241,6 +265,8 @@ async fn round<S: Store, K: Streams>(
                 told.extend(rows.iter().filter_map(name));
                 rows.into_iter().try_for_each(|row| alerts.push(row))?;
             }
+            alerts.end_days()?;
+            state.end_days()?;
             if let Some(files) = closing.merged.get_mut(&state_folder(day)) {
                 files.retain(|path| !is_history_file(path));
             }

@@ -231,22 +231,22 @@ async fn a_day_whose_state_is_lost_holds_no_other_day_up() {
     }
 }
 
-/// A worker that starts with other settings judges the days that get records with them, and only those.
+/// A worker that starts with other settings judges the days that get records with them, and those beside them.
 #[tokio::test(start_paused = true)]
 async fn settings_hold_from_the_next_closing_on() {
-    let (day, mut scene) = (86_400, Scene::new());
+    let (day, mut scene) = (2 * 86_400, Scene::new());
     scene.put_on(1, 2, 0);
     scene.put_on(1, 2, day);
     scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
-    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 1));
+    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-23")), (1, 1));
     scene.detect.tunable("breach").unwrap().set(None, "flows", 3);
     scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
-    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 1), "nothing came");
+    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-23")), (1, 1), "nothing came");
     scene.put_on(1, 2, day);
     scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
-    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 2), "withdrawn");
+    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-23")), (1, 2), "withdrawn");
     // what was gathered meanwhile counts
     scene.put_on(1, 2, day);
     scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
-    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-22")), (1, 3), "and back");
+    assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-23")), (1, 3), "and back");
 }
