@@ -4,8 +4,8 @@
 //! What became of it other records of the same key and hours tell, which it does not count: *let in*, where the
 //! server's interface accepted it or a reply of it was accepted (verdict `breach`) in any of the hours; *refused*, where
 //! the server's interface rejected it (`blocked`) in every hour in which it was tried, or in one beside it, since the
-//! intervals of two interfaces do not begin together. Only clients outside the internet are looked at: of the others no
-//! interface records that they send.
+//! intervals of two interfaces do not begin together (up to the end of the day after the one in which it began). Only
+//! clients outside the internet are looked at: of the others no interface records that they send.
 //!
 //! Severity: `low` if it was refused and nothing else is known, else the verdict's own. What was let in has a `breach` of
 //! the same path, as severe as it is: nobody is called twice for it.

@@ -364,6 +364,11 @@ impl Texts {
         }
     }
 
+    /// The text of a number, to be kept.
+    pub(super) fn shared(&self, number: u32) -> history::Text {
+        history::Text(self.texts.get(number as usize).cloned().unwrap_or_default())
+    }
+
     /// The text of a number.
     pub(super) fn get(&self, number: u32) -> &str {
         self.texts.get(number as usize).map(|text| &**text).unwrap_or_default()

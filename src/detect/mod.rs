@@ -33,14 +33,15 @@ pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
 pub use history::{
-    Call, Clock, Each, History, Hour, Member, Minutes, PAST, Sum, Terms, Who, history_findings, is_clock, is_history,
+    Call, Clock, Each, First, History, Hour, Member, Minutes, PAST, Sum, Terms, Text, Who, history_findings, is_clock,
+    is_history,
 };
 pub use hours::Hours;
 pub use scan::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 pub use seen::Seen;
 pub use settings::{
     Beacon, BlockedSpike, BruteForce, Budget, Counting, Exfiltration, Expectation, Gathers, Horizontal, Knob, Late,
-    NewService, Newcomers, Settings, Silent, Slow, Thresholds, Tunable, Tuned, Vertical,
+    NewService, Newcomers, Settings, Silent, Slow, Thresholds, Tunable, Tuned, Unanswered, Vertical,
 };
 pub use sketch::Sketch;
 pub use state::{State, alert_key, findings, withdrawn};

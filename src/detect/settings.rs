@@ -222,6 +222,14 @@ thresholds! {
 }
 
 thresholds! {
+    /// Of `unanswered`.
+    Unanswered by zone of "server" {
+        "calls" calls = 3, 1..=1_000_000_000_000:
+            "Calls in ten minutes to which nothing comes back. Our own number.";
+    }
+}
+
+thresholds! {
     /// Of `beacon`.
     Beacon by zone of "source", enabled: false, {
         "conversations" conversations = 24, 3..=1440:
@@ -358,6 +366,8 @@ pub struct Settings {
     pub silent: Tuned<Silent>,
     /// Of `late`.
     pub late: Tuned<Late>,
+    /// Of `unanswered`. The zone is the server's.
+    pub unanswered: Tuned<Unanswered>,
     /// Of `beacon`. The zone is the source's.
     pub beacon: Tuned<Beacon>,
     /// What is allowed, whoever finds it.
@@ -381,6 +391,7 @@ impl Default for Settings {
             expectation: Tuned::default(),
             silent: Tuned::default(),
             late: Tuned::default(),
+            unanswered: Tuned::default(),
             beacon: Tuned::default(),
             allow: Vec::new(),
         }
@@ -437,6 +448,7 @@ impl Settings {
             "expectation" => Some(&mut self.expectation),
             "silent" => Some(&mut self.silent),
             "late" => Some(&mut self.late),
+            "unanswered" => Some(&mut self.unanswered),
             "beacon" => Some(&mut self.beacon),
             name => self.counting.get_mut(name).map(|tuned| tuned as &mut dyn Tunable),
         }

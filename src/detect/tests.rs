@@ -6,6 +6,7 @@ mod nights;
 mod oracle;
 mod scans;
 mod settings;
+mod unanswered;
 mod watches;
 
 use proptest::prelude::*;

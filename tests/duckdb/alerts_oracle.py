@@ -141,8 +141,9 @@ def severity(key, rows, became):
         within = lambda at: at in hours if None in (at, hours[0]) else min(hours) <= at <= max(hours)
         let_in = any(is_in for at, is_in in told if within(at))
         refusals = {at for at, is_in in told if not is_in}
-        # a copy may be told in the hour beside, be it of another day
-        near = lambda at, other: at == other or (at and other and abs(at - other) <= HOUR)
+        # a copy may be told in the hour beside, up to the end of the day after the one in which it began
+        last = hours[0] and min(hours).replace(hour=0) + timedelta(days=2)
+        near = lambda at, other: at == other or (at and other and abs(at - other) <= HOUR and other < last)
         if all(any(near(at, other) for other in refusals) for at in hours) and not let_in:
             worst = min(worst, oracle.SEVERITIES.index("low"))
     return oracle.SEVERITIES[worst]

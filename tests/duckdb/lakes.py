@@ -20,8 +20,8 @@ QUERIES = ROOT / "queries"
 SYSTEMS = ("artos", "atlas", "eks-rds", "ez-cdc")
 
 
-#: The detectors whose alerts `history_oracle` and `watch_oracle` compute from the rows of a lake.
-BESIDE = {*history_oracle.DETECTORS, "budget", "expectation"}
+#: The detectors whose alerts `history_oracle`, `watch_oracle` and `unanswered_oracle` compute from the rows of a lake.
+BESIDE = {*history_oracle.DETECTORS, "budget", "expectation", "unanswered"}
 #: Expectations of the maps that the same maps do not permit (`map check` tells of them, L07): rightly never met.
 CONTRADICTED = {
     "atlas": {"connect-captures-rds", "kafka-ui-behind-alb", "kafka-ui-reads-msk"},

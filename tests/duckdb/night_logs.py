@@ -17,7 +17,7 @@ HOURS = DAYS * 24
 MAP = f"""{history_logs.MAP}
 
 [eni.eni-web]
-addresses = {[f"10.50.4.{number}" for number in range(1, 10)]}
+addresses = {[f"10.50.4.{number}" for number in range(1, 20)]}
 zone = "web"
 """
 PROBER = "10.50.1.77"
@@ -84,7 +84,7 @@ def cases():
 
 def hours_of_a_key(log):
     def case(hours, *found):
-        """A client with a record in each of these hours. Of its alerts: the first hour, where it ends, its flows."""
+        """A client with a record in each of these hours. Its alerts: the first hour, the end, flows."""
         case.number += 1
         for hour in hours:
             log.tell("breach", case.number, at(hour, 30))
@@ -119,7 +119,7 @@ def hours_of_a_key(log):
 
 def attempts(log):
     def case(found, **hours):
-        """A server that is tried, refuses and lets in, in some hours. Of its alerts: the first hour, severity, flows."""
+        """A server that is tried, refuses and lets in, in some hours. Its alerts: the first hour, severity, flows."""
         case.number += 1
         for kind, times in hours.items():
             for hour in times:
@@ -136,6 +136,11 @@ def attempts(log):
     case([(23, "medium", 1)], attempt=[23], refused=[25])
     case([(22, "low", 4)], attempt=[22, 23, 24, 26], refused=[23, 25])
     case([(22, "medium", 4)], attempt=[22, 23, 24, 26], refused=[21, 24])
+    # the same at the midnight at which the alert ends; at its second nobody looks further
+    case([(10, "low", 14)], attempt=range(10, 24), refused=[*range(10, 22), 24])
+    case([(22, "medium", 26)], attempt=range(22, 48), refused=[*range(22, 46), 48])
+    case([(22, "low", 25)], attempt=range(22, 47), refused=[*range(22, 46), 47])
+    case([(22, "medium", 26)], attempt=range(22, 48), refused=[*range(22, 46), 49])
     # let in after midnight, while the same alert lasts, and when it is over
     case([(23, "medium", 2)], attempt=[23, 25], refused=[23, 25], let_in=[24])
     case([(11, "low", 7), (24, "medium", 1)], attempt=[*range(11, 24, 2), 24], refused=range(11, 26), let_in=[24])
@@ -143,7 +148,7 @@ def attempts(log):
 
 def vertical(log):
     def case(bursts, *found, of=15):
-        """A source that tries so many ports in a pane. Of its alerts: the first pane, where it ends, its flows."""
+        """A source that tries so many ports in a pane. Its alerts: the first pane, the end, flows."""
         case.number += 1
         source = f"9.9.1.{case.number}"
         for number, time in enumerate(bursts):
@@ -163,7 +168,9 @@ def vertical(log):
     # from noon on it goes over a midnight, and over no second one
     chain = [at(hour) for hour in range(12, 53)]
     case(chain, (at(12), at(47, 10), 36 * 15), (at(48), at(52, 10), 5 * 15))
-    case([at(11, 50), *chain], (at(11, 50), at(23, 10), 13 * 15), (at(24), at(47, 10), 24 * 15), (at(48), at(52, 10), 75))
+    second = (at(24), at(47, 10), 24 * 15), (at(48), at(52, 10), 5 * 15)
+    case([at(11, 50), *chain], (at(11, 50), at(23, 10), 13 * 15), *second)
+
     # a window of the last hour has only what is before the midnight at which its scan ends, and begins nothing else
     def about_midnight(begin, last, *found):
         """Bursts hour by hour, then eight ports before midnight and eight after it."""
@@ -256,7 +263,7 @@ def soup(seed):
     rng = random.Random(seed)
     log = Nights()
     for kind in ("breach", "blocked", "outage", "log-gap"):
-        for number in range(1, 6):
+        for number in range(1, 5):
             for hour in hours(rng):
                 log.tell(kind, number, some_time(rng, hour), count=rng.randint(1, 2))
     for number in range(1, 7):
@@ -267,13 +274,13 @@ def soup(seed):
                 log.tell("refused", number, some_time(rng, hour + rng.choice([-1, 0, 0, 1])))
         if rng.random() < 0.5:
             log.tell("let in", number, some_time(rng, rng.choice(tried)))
-    for number in range(1, 15):
+    for number in range(1, 11):
         chain(rng, log, f"9.9.1.{number}", "10.50.4.200")
     for number in range(1, 4):
         halves(rng, log, f"9.9.2.{number}")
         many(rng, log, f"9.9.3.{number}")
         sweeps(rng, log, f"9.9.4.{number}", f"10.50.3.{number}")
-    for number in range(1, 9):
+    for number in range(1, 7):
         by_and_by(rng, log, rng.choice([f"9.9.5.{number}", f"10.50.1.{100 + number}"]))
     # of some no end is known, of one no time at all
     ends = "10.50.2.1 10.50.4.100 40000 22 6 1 40"
@@ -313,14 +320,16 @@ def burst(rng, log, time, source, server, ports, minutes):
 
 
 def chain(rng, log, source, server, time=None):
-    """Bursts with about an hour or less between them, for up to two days."""
+    """Bursts with about an hour or less between them, for up to two days; of some chains not all are enough."""
     begin = rng.choice([at(11, 50), at(11, 59), at(12), at(18), at(23, 20), at(rng.randrange(24), rng.randrange(60))])
     time = time or begin + rng.randrange(DAYS - 1) * DAY
     last = time + rng.choice([1, 5, 14, 26, 40, 50]) * HOUR
+    pauses = rng.choice([[5, 20, 40], [30, 50], [50, 55, 60, 65]])
+    ports = rng.choice([[15, 16, 20], [8, 14, 15, 16, 20]])
     while time < last:
         minutes = rng.choice([1, 9, 20, 50])
-        burst(rng, log, time, source, server, rng.choice([8, 14, 15, 16, 20]), minutes)
-        time += minutes * MINUTE + rng.choice([5, 20, 40, 50, 55, 60, 60, 65] if rng.random() < 0.97 else [75]) * MINUTE
+        burst(rng, log, time, source, server, rng.choice(ports), minutes)
+        time += (minutes + rng.choice(pauses)) * MINUTE
 
 
 def halves(rng, log, source):

@@ -28,7 +28,7 @@ def day(time):
 
 
 def limit(first):
-    """The midnight that an alert does not go over: the next one after its first hour or pane, from noon on the second."""
+    """The midnight that an alert does not go over: the first after its first hour or pane, from noon on the second."""
     return day(first) + (DAY if first.hour < 12 else 2 * DAY)
 
 

@@ -6,6 +6,7 @@ The table of docs/detection.md has every scenario; here are those that the detec
 from concurrent.futures import ThreadPoolExecutor
 
 import detection
+import lakes
 import pytest
 
 #: The detectors of which one at least must find a scenario, wherever it fits.

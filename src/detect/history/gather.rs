@@ -2,9 +2,10 @@
 
 use rustc_hash::FxHashMap;
 
-use super::presence::{Presence, seen_in};
+use super::presence::{MINUTE, Presence, seen_in};
 use super::state::{Call, Cap, History, Hour, Member, Sum, Terms, Who};
-use super::{BEACONS, BUDGETS, DESTINATIONS, EXITS, EXPECTATIONS, PORTS, REFUSED, SERVICES, group_key};
+use super::unanswered::{BYTES, PACKETS, PANE};
+use super::{BEACONS, BUDGETS, DESTINATIONS, EXITS, EXPECTATIONS, PORTS, REFUSED, REPLIES, SERVICES, group_key};
 use crate::boundary::{Boundary, Confidence, Verdict, Watch, WatchKind, ZoneId};
 use crate::detect::gather::{Address, Texts};
 use crate::detect::scan::CompactRow;
@@ -15,12 +16,15 @@ use crate::detect::window::{DAY, HOUR};
 use crate::record::{Action, Field};
 
 /// A short conversation has no more packets in a record of its client.
-const SHORT_PACKETS: u64 = 15;
+const SHORT_PACKETS: i64 = 15;
 /// Nor more bytes.
-const SHORT_BYTES: u64 = 20_000;
+const SHORT_BYTES: i64 = 20_000;
 
 /// Bytes of a member's hour once it is taken, about.
-const HOUR_BYTES: usize = 640;
+const HOUR_BYTES: usize = 448;
+
+/// Bytes of a server's day, likewise.
+const REPLIER_BYTES: usize = 480;
 
 /// Bytes of a call, likewise.
 const CALL_BYTES: usize = 48;
@@ -42,12 +46,21 @@ enum Family {
     Beacons,
     /// What has a budget, by client or server. Its port is the number of the watch.
     Budget,
+    /// Small requests over TCP, by server. Of panes of ten minutes, not of hours.
+    Calls,
+}
+
+impl Family {
+    /// Of the times in which its members are told apart, milliseconds.
+    fn length(self) -> i64 {
+        if let Self::Calls = self { PANE * MINUTE } else { HOUR }
+    }
 }
 
 /// A member of a group, in an hour.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// Start of the hour, milliseconds since 1970.
+    /// Start of the hour, or of the pane, milliseconds since 1970.
     hour: i64,
     family: Family,
     short: bool,
@@ -125,6 +138,60 @@ pub(in crate::detect) struct Gatherer {
     beacons: bool,
     /// The second of its day in which a call of a packed place begins, by its port.
     calls: FxHashMap<([u64; 3], u16), u32>,
+    replies: Replies,
+}
+
+/// Servers that replied over TCP, by day, with the panes in which they did as bits.
+#[derive(Debug, Default)]
+struct Replies {
+    places: FxHashMap<Replier, u32>,
+    panes: Vec<(Replier, [u64; 3])>,
+    /// Those of IPv4 that replied lately, by some bits of address and port, with their places: nearly every second record
+    /// is a reply.
+    recent: Box<[Option<(Replier, u32)>]>,
+}
+
+/// A server's port of TCP in a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Replier {
+    address: Address,
+    port: u16,
+    zone: ZoneId,
+    /// Days since 1970.
+    day: i64,
+}
+
+impl Replies {
+    const SLOTS: usize = 1 << 10;
+
+    /// It replied in this pane of the day; whether it is a new one.
+    fn add(&mut self, replier: Replier, pane: u8) -> bool {
+        let next = self.panes.len() as u32;
+        let place = match replier.address {
+            Address::V4(address) => {
+                if self.recent.is_empty() {
+                    self.recent = vec![None; Self::SLOTS].into();
+                }
+                let mixed = (u32::from(address) ^ u32::from(replier.port) << 16).wrapping_mul(0x9e37_79b1);
+                match self.recent.get_mut((mixed >> 22) as usize) {
+                    Some(Some((known, place))) if *known == replier => *place,
+                    slot => {
+                        let place = *self.places.entry(replier).or_insert(next);
+                        slot.into_iter().for_each(|slot| *slot = Some((replier, place)));
+                        place
+                    }
+                }
+            }
+            Address::Written(_) => *self.places.entry(replier).or_insert(next),
+        };
+        if place == next {
+            self.panes.push((replier, [0; 3]));
+        }
+        if let Some(word) = self.panes.get_mut(place as usize).and_then(|(_, panes)| panes.get_mut(usize::from(pane / 64))) {
+            *word |= 1 << (pane % 64);
+        }
+        place == next
+    }
 }
 
 impl Gatherer {
@@ -194,7 +261,14 @@ impl Gatherer {
             let address = texts.address(seen.sender());
             add(Place { zones: (source, destination), address, ..place }, interface, texts);
         }
-        if !path.client_is_source || path.confidence == Confidence::Weak {
+        if path.confidence == Confidence::Weak {
+            return grown;
+        }
+        let expected = judgement.verdict == Verdict::Expected;
+        if !path.client_is_source {
+            if expected && server != ZoneId::INTERNET && record.protocol() == Some(6) {
+                grown += self.reply(seen, server, time, texts);
+            }
             return grown;
         }
         let (Some(port), Some(protocol @ (6 | 17)), Some(client_port)) =
@@ -209,10 +283,15 @@ impl Gatherer {
             grown += self.add(place, seen, time, interface, texts) + self.call(&place, client_port, start);
         }
         let mut add = |place, texts: &mut Texts| grown += self.add(place, seen, time, interface, texts);
-        let expected = judgement.verdict == Verdict::Expected;
+        if expected && protocol == 6 && client != ZoneId::INTERNET && server != ZoneId::INTERNET && is_call(seen) {
+            let zones = (ZoneId::ANY, server);
+            let hour = time - time.rem_euclid(PANE * MINUTE);
+            let address = texts.address(seen.server());
+            add(Place { hour, family: Family::Calls, zones, address, ..place }, texts);
+        }
         if boundary.is_protected(server) {
             if expected && client != ZoneId::INTERNET {
-                let short = number(seen, Field::Packets) <= SHORT_PACKETS && number(seen, Field::Bytes) <= SHORT_BYTES;
+                let short = is_short(seen);
                 let address = texts.address(seen.client());
                 add(Place { family: Family::Services, short, address, ..place }, texts);
             } else if expected || judgement.verdict == Verdict::Breach {
@@ -224,6 +303,17 @@ impl Gatherer {
             add(Place { family: Family::Destinations, address: texts.address(seen.server()), ..place }, texts);
         }
         grown
+    }
+
+    /// A server replied; returns by how many bytes, about, the state grew.
+    fn reply(&mut self, seen: &Seen<'_, '_>, zone: ZoneId, time: i64, texts: &mut Texts) -> usize {
+        let record = seen.record;
+        let (Some(port), Some(_)) = (record.srcport(), record.dstport()) else { return 0 };
+        let Some(address) = texts.address(seen.server()) else { return 0 };
+        let (day, within) = (time.div_euclid(DAY), time.rem_euclid(DAY));
+        // fewer than 144
+        let pane = (within / (PANE * MINUTE)) as u8;
+        if self.replies.add(Replier { address, port, zone, day }, pane) { REPLIER_BYTES } else { 0 }
     }
 
     /// There is a packet of this port of the client; returns by how many bytes, about, the state grew.
@@ -282,19 +372,23 @@ impl Gatherer {
     /// The states of what was gathered, in no order.
     pub(in crate::detect) fn take(mut self, boundary: &Boundary, texts: &Texts) -> Vec<(Key, State)> {
         self.add_ports(texts);
-        // of nearly all groups there are many members, and text is made once
-        let mut packed: FxHashMap<[u64; 3], (Place, Vec<Member>)> = FxHashMap::default();
         let mut calls: FxHashMap<[u64; 3], Vec<Call>> = FxHashMap::default();
         for ((whose, port), second) in self.calls {
             calls.entry(whose).or_default().push(Call { port, second });
         }
-        for (cell, rest) in self.cells.into_iter().zip(&self.rest) {
-            let place = rest.place;
+        // of nearly all groups there are many members, of many hours each, and text is made once
+        let mut members: FxHashMap<[u64; 3], (Place, Vec<Hour>)> = FxHashMap::default();
+        for (cell, rest) in self.cells.iter().zip(&self.rest) {
+            let whose = Place { hour: rest.place.day(), short: false, ..rest.place };
+            let (_, hours) = members.entry(whose.packed()).or_insert((whose, Vec::new()));
+            hours.push(cell.expand(rest, texts));
+        }
+        let mut packed: FxHashMap<[u64; 3], (Place, Vec<Member>)> = FxHashMap::default();
+        for (whose, (place, hours)) in members {
             let group = place.group();
             let (_, members) = packed.entry(group.packed()).or_insert((group, Vec::new()));
-            let member = seen_in(place.who(texts), [0; 24]);
-            let calls = calls.remove(&Place { hour: place.day(), ..place }.packed()).unwrap_or_default();
-            members.push(Member { hours: vec![cell.expand(rest, texts)], calls, ..member });
+            let calls = calls.remove(&whose).unwrap_or_default();
+            members.push(Member { hours, calls, ..seen_in(place.who(texts), [0; 24]) });
         }
         let mut groups: FxHashMap<Key, (bool, Vec<Member>)> = FxHashMap::default();
         self.presence.take(boundary, texts, &mut |key, member| {
@@ -306,6 +400,16 @@ impl Gatherer {
             let (protected, members) = groups.entry(key).or_default();
             *protected |= matches!(group.family, Family::Exits) && boundary.is_protected(group.zones.0);
             members.extend(added);
+        }
+        for (Replier { day, zone, address, port }, panes) in self.replies.panes {
+            let mut minutes = [0; 24];
+            let replied = |pane: u8| panes.get(usize::from(pane / 64)).is_some_and(|bits| bits >> (pane % 64) & 1 == 1);
+            for (hour, panes) in minutes.iter_mut().zip((0..144).step_by(6)) {
+                let of_hour = (0..6).filter(|pane| replied(panes + pane));
+                *hour = of_hour.fold(0, |bits: u64, pane| bits | 1 << (i64::from(pane) * PANE));
+            }
+            let member = seen_in(Who::Address(texts.logged(address)), minutes);
+            groups.entry(replies(day * DAY, zone, port, boundary)).or_default().1.push(member);
         }
         let state = |(key, (protected, members)): (Key, _)| {
             let terms = terms(&key, boundary).map(Box::new);
@@ -371,6 +475,7 @@ impl Place {
             Family::Services => service(SERVICES),
             Family::Destinations => service(DESTINATIONS),
             Family::Ports => Key { server_zone: name(server), ..of(PORTS) },
+            Family::Calls => replies(self.day(), server, self.port, boundary),
             Family::Budget => watched(self.day(), boundary.watches().get(usize::from(self.port))?),
         })
     }
@@ -400,27 +505,45 @@ impl Cell {
         let place = &rest.place;
         let all = || std::iter::once(&self.sum).chain(&rest.sums);
         let sum = |sum: &CompactSum| Sum {
-            interface: texts.get(sum.interface).to_owned(),
+            interface: texts.shared(sum.interface),
             flows: sum.flows,
             bytes: sum.bytes,
         };
         let mut sums: Vec<Sum> = all().map(sum).collect();
         sums.sort_by(|one, other| one.interface.cmp(&other.interface));
         Hour {
-            // fewer than 24
-            hour: ((place.hour - place.day()) / HOUR) as u8,
+            // fewer than 24, of panes than 144
+            hour: ((place.hour - place.day()) / place.family.length()) as u8,
             short: place.short,
             flows: all().map(|sum| sum.flows).sum(),
             first_seen: self.first_seen,
             last_seen: Some(self.last_seen),
             sums,
-            first: Some(Box::new(rest.first.evidence(rest.dstport, rest.protocol, texts))),
+            first: Some(Box::new(rest.first.first(rest.dstport, rest.protocol, texts))),
         }
     }
 }
 
 fn number(seen: &Seen<'_, '_>, field: Field) -> u64 {
     seen.record.number(field).and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
+}
+
+/// Whether a request is no more than attempts to connect.
+fn is_call(seen: &Seen<'_, '_>) -> bool {
+    let [packets, bytes] = [Field::Packets, Field::Bytes].map(|field| seen.record.number(field));
+    packets.zip(bytes).is_some_and(|(packets, bytes)| packets <= PACKETS && bytes <= BYTES * packets)
+}
+
+/// Whether a request is of a short conversation.
+fn is_short(seen: &Seen<'_, '_>) -> bool {
+    let [packets, bytes] = [Field::Packets, Field::Bytes].map(|field| seen.record.number(field));
+    packets.is_some_and(|packets| packets <= SHORT_PACKETS) && bytes.is_some_and(|bytes| bytes <= SHORT_BYTES)
+}
+
+/// The key of the servers of a zone that reply from a port of TCP, or are called there.
+fn replies(day: i64, server: ZoneId, port: u16, boundary: &Boundary) -> Key {
+    let server_zone = Some(boundary.zone_name(server).to_owned());
+    Key { server_zone, server_port: Some(port), protocol: Some(6), ..group_key(day, REPLIES) }
 }
 
 /// The watches that may count a record whose client is in this zone, with their places.

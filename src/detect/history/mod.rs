@@ -14,6 +14,7 @@
 //! | beacons | client zone, client, port, protocol | server in the internet | accepted requests, and when calls begin | `beacon` |
 //! | budgets | exit of a confined zone | client | accepted requests through it | `budget` |
 //! | | expectation of bytes | client, or server if the client is outside | what was accepted both ways | |
+//! | replies | server zone, port, TCP | server | small requests in ten minutes, and in which it replied | `unanswered` |
 //! | expectations | expectation | | minutes with its records | `expectation` |
 //! | ports | protected server zone | port, protocol | accepted requests | `new-service` |
 //!
@@ -39,11 +40,12 @@ mod past;
 mod presence;
 mod silent;
 mod state;
+mod unanswered;
 
 pub(super) use gather::Gatherer;
 pub use past::{Clock, PAST};
 pub(super) use presence::shard;
-pub use state::{Call, Each, History, Hour, Member, Minutes, Sum, Terms, Who};
+pub use state::{Call, Each, First, History, Hour, Member, Minutes, Sum, Terms, Text, Who};
 
 use super::detector::Kind;
 use super::finding::{Finding, Query};
@@ -62,10 +64,11 @@ const EXPECTATIONS: &str = "history/expectations";
 const INTERFACES: &str = "history/interfaces";
 const PORTS: &str = "history/ports";
 const REFUSED: &str = "history/refused";
+const REPLIES: &str = "history/replies";
 const SERVICES: &str = "history/services";
 
 /// All of them.
-const KINDS: [&Kind; 11] = [
+const KINDS: [&Kind; 12] = [
     &exfiltration::KIND,
     &blocked_spike::KIND,
     &brute_force::KIND,
@@ -76,6 +79,7 @@ const KINDS: [&Kind; 11] = [
     &expectation::KIND,
     &silent::KIND,
     &late::KIND,
+    &unanswered::KIND,
     &beacon::KIND,
 ];
 
@@ -127,6 +131,7 @@ pub fn history_findings(
         INTERFACES => silent::findings(group, &settings.silent),
         EXITS => exfiltration::findings(group, &settings.exfiltration),
         REFUSED => blocked_spike::findings(group, &settings.blocked_spike),
+        REPLIES => unanswered::findings(group, &settings.unanswered),
         SERVICES => {
             let mut found = brute_force::findings(group, &settings.brute_force);
             found.extend(newcomers::findings(&newcomers::NEW_SOURCE, group, &settings.new_source));
@@ -198,11 +203,10 @@ fn of_hours<'h>(hours: impl IntoIterator<Item = &'h Hour>, mut finding: Finding)
         finding.flows = finding.flows.saturating_add(hour.flows);
         finding.first_seen = [finding.first_seen, hour.first_seen].into_iter().flatten().min();
         finding.last_seen = [finding.last_seen, hour.last_seen].into_iter().flatten().max();
-        evidence.extend(hour.first.as_deref().cloned());
+        evidence.extend(hour.first.as_deref());
     }
     evidence.sort();
-    evidence.truncate(10);
-    finding.evidence = evidence;
+    finding.evidence = evidence.into_iter().take(10).map(First::evidence).collect();
     finding
 }
 

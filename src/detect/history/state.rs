@@ -1,12 +1,18 @@
 //! What a group did in one UTC day, hour by hour and member by member: the state of the detectors that compare with the
 //! days before. Histories of one group and day merge in any order to the same history (I7, I8).
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::beacon::CALLS;
+use crate::boundary::Verdict;
 use crate::detect::scan::Logged;
 use crate::detect::sketch::hash;
 use crate::detect::tally::Evidence;
+use crate::record::Action;
 
 /// Members of a group that are kept: of more, those whose hashes are the smallest. Interfaces are small.
 pub(super) const MEMBERS: usize = 4096;
@@ -36,11 +42,82 @@ impl Who {
     }
 }
 
+/// A text that stands in many places: what one worker gathered has it once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Text(pub Arc<str>);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'d> Deserialize<'d> for Text {
+    fn deserialize<D: Deserializer<'d>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl Visitor<'_> for Read {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.into()))
+            }
+        }
+        deserializer.deserialize_str(Read)
+    }
+}
+
+/// A row of `flows` as evidence, as it is kept of each hour. Ordered by time and place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct First {
+    /// Start of the record, milliseconds since 1970.
+    pub start: Option<i64>,
+    /// URI of its object.
+    pub source: Text,
+    /// Line in the object.
+    pub line: i64,
+    /// Source address.
+    pub srcaddr: Option<Logged>,
+    /// Source port.
+    pub srcport: Option<u16>,
+    /// Destination address.
+    pub dstaddr: Option<Logged>,
+    /// Destination port.
+    pub dstport: Option<u16>,
+    /// IANA protocol number.
+    pub protocol: Option<u8>,
+    /// ACCEPT or REJECT.
+    pub action: Option<Action>,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+impl First {
+    /// The row as an alert shows it.
+    pub fn evidence(&self) -> Evidence {
+        Evidence {
+            start: self.start,
+            source: Some(self.source.0.to_string()),
+            line: self.line,
+            srcaddr: self.srcaddr.as_ref().map(Logged::to_string),
+            srcport: self.srcport,
+            dstaddr: self.dstaddr.as_ref().map(Logged::to_string),
+            dstport: self.dstport,
+            protocol: self.protocol,
+            action: self.action.map(|action| action.as_str().to_owned()),
+            verdict: Some(self.verdict.as_str().to_owned()),
+        }
+    }
+}
+
 /// What one interface recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sum {
     /// Its id; empty where the format lacks it.
-    pub interface: String,
+    pub interface: Text,
     /// Rows.
     pub flows: u64,
     /// Bytes.
@@ -63,7 +140,7 @@ pub struct Hour {
     /// By interface, in order.
     pub sums: Vec<Sum>,
     /// The earliest of them.
-    pub first: Option<Box<Evidence>>,
+    pub first: Option<Box<First>>,
 }
 
 impl Hour {

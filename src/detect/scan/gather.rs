@@ -12,7 +12,8 @@ use crate::detect::gather::{Address, Texts};
 use crate::detect::seen::{End, Seen};
 use crate::detect::sketch::hash;
 use crate::detect::state::State;
-use crate::detect::tally::{Evidence, Key};
+use crate::detect::history::First;
+use crate::detect::tally::Key;
 use crate::detect::window::{DAY, Window};
 use crate::record::{Action, Field};
 
@@ -139,19 +140,19 @@ impl CompactRow {
         (self.start, texts.get(self.source), self.line)
     }
 
-    /// The row as an alert shows it; its server's port and its protocol are not in it.
-    pub(in crate::detect) fn evidence(&self, dstport: Option<u16>, protocol: Option<u8>, texts: &Texts) -> Evidence {
-        Evidence {
+    /// The row as it is kept of an hour; its destination's port and its protocol are not in it.
+    pub(in crate::detect) fn first(&self, dstport: Option<u16>, protocol: Option<u8>, texts: &Texts) -> First {
+        First {
             start: self.start,
-            source: Some(texts.get(self.source).to_owned()),
+            source: texts.shared(self.source),
             line: self.line,
-            srcaddr: self.srcaddr.map(|address| texts.written(address)),
+            srcaddr: self.srcaddr.map(|address| texts.logged(address)),
             srcport: self.srcport,
-            dstaddr: self.dstaddr.map(|address| texts.written(address)),
+            dstaddr: self.dstaddr.map(|address| texts.logged(address)),
             dstport,
             protocol,
-            action: self.action.map(|action| action.as_str().to_owned()),
-            verdict: Some(self.verdict.as_str().to_owned()),
+            action: self.action,
+            verdict: self.verdict,
         }
     }
 }

@@ -2,15 +2,30 @@
 
 use serde_json::Value;
 
-use super::oracle::{Row, evidence, logged};
+use super::oracle::{Row, logged};
 use crate::boundary::{Boundary, Judgement};
-use crate::detect::{Call, Each, History, Hour, Key, Member, Minutes, Sum, Terms, Who, Window};
+use crate::detect::{Call, Each, First, History, Hour, Key, Member, Minutes, Sum, Terms, Text, Who, Window};
 use crate::record::Field;
 
 const DAY: i64 = 86_400_000;
 
 fn did_nothing(who: Who) -> Member {
     Member { who, hours: vec![], minutes: vec![], each: vec![], calls: vec![], zones: None }
+}
+
+fn first((record, source, line): Row<'_, '_>, judgement: &Judgement) -> First {
+    First {
+        start: record.millis(Field::Start),
+        source: Text(source.into()),
+        line,
+        srcaddr: record.text(Field::Srcaddr).map(logged),
+        srcport: record.srcport(),
+        dstaddr: record.text(Field::Dstaddr).map(logged),
+        dstport: record.dstport(),
+        protocol: record.protocol(),
+        action: record.action(),
+        verdict: judgement.verdict,
+    }
 }
 
 /// What a record adds.
@@ -117,7 +132,7 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
     }
     let number = |field| record.number(field).map_or(0, |value| u64::try_from(value).unwrap());
     let hours = |short| {
-        let interface = record.text(Field::InterfaceId).unwrap_or_default().to_owned();
+        let interface = Text(record.text(Field::InterfaceId).unwrap_or_default().into());
         vec![Hour {
             hour,
             short,
@@ -125,7 +140,7 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
             first_seen: start,
             last_seen: Some(time),
             sums: vec![Sum { interface, flows: 1, bytes: number(Field::Bytes) }],
-            first: Some(Box::new(evidence(row, judgement))),
+            first: Some(Box::new(first(row, judgement))),
         }]
     };
     let did = |who, short| Member { hours: hours(short), ..did_nothing(who) };
@@ -154,10 +169,35 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
     }
     let ports = [record.srcport(), record.dstport()];
     let Some(protocol) = record.protocol().filter(|protocol| [6, 17].contains(protocol)) else { return all };
-    if to_client || word("confidence") == "weak" || ports.contains(&None) {
+    if word("confidence") == "weak" || ports.contains(&None) {
+        return all;
+    }
+    let expected = word("verdict") == "expected";
+    let of_server = |port| Key {
+        server_port: port,
+        protocol: Some(6),
+        ..key("replies", None, Some(word("server_zone")))
+    };
+    if to_client {
+        if expected && protocol == 6 && word("server_zone") != "internet" {
+            let minutes = vec![Minutes { hour, bits: 1 << (within / 600_000 % 6 * 10) }];
+            let member = Member { minutes, ..did_nothing(Who::Address(logged(server))) };
+            all.push((of_server(ports[0]), alone(false, member)));
+        }
         return all;
     }
     let port = ports[1].unwrap();
+    let (packets, bytes) = (record.number(Field::Packets), record.number(Field::Bytes));
+    let at_most = |most: (i64, i64)| packets.is_some_and(|n| n <= most.0) && bytes.is_some_and(|n| n <= most.1);
+    if expected
+        && protocol == 6
+        && ![word("client_zone"), word("server_zone")].contains(&"internet".to_owned())
+        && at_most((7, packets.unwrap_or(0).saturating_mul(64)))
+    {
+        let mut member = did(Who::Address(logged(server)), false);
+        member.hours[0].hour = u8::try_from(within / 600_000).unwrap();
+        all.push((of_server(Some(port)), alone(false, member)));
+    }
     let service = |family| Key {
         server_port: Some(port),
         protocol: Some(protocol),
@@ -169,10 +209,9 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
         let key = Key { client_addr: Some(client.to_owned()), ..service("beacons") };
         all.push((key, alone(false, Member { calls, ..did(Who::Address(logged(server)), false) })));
     }
-    let expected = word("verdict") == "expected";
     if boundary.is_protected(server_zone) {
         if expected && word("client_zone") != "internet" {
-            let short = number(Field::Packets) <= 15 && number(Field::Bytes) <= 20_000;
+            let short = at_most((15, 20_000));
             all.push((service("services"), alone(false, did(Who::Address(logged(client)), short))));
         }
         if expected || word("verdict") == "breach" {

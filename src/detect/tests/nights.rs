@@ -79,8 +79,8 @@ fn a_scan_is_one_alert_over_midnight() {
     let bursts = |from: i64| (from..5).map(|n| (15, n * hour)).collect::<Vec<_>>();
     assert_eq!(vertical(&bursts(-13)), [(-13, 0, 13 * 15), (0, 4, 5 * 15)]);
     assert_eq!(vertical(&bursts(-12)), [(-12, 4, 17 * 15)]);
-    // and what is behind its end is not in a window of its own
-    assert_eq!(vertical(&[&bursts(-13)[..13], &[(7, -600), (15, 0)]].concat()), [(-13, 0, 13 * 15), (0, 0, 15)]);
+    // and what is behind it counts for the next alone
+    assert_eq!(vertical(&[&bursts(-13)[..13], &[(7, -600), (15, 0)]].concat()), [(-13, 0, 13 * 15 + 7), (0, 0, 15)]);
 }
 
 /// A fast scan that lasts into a day is enough for it: no slow one.

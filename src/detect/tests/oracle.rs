@@ -10,7 +10,7 @@ use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::detect::scan::{bucket, contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Legs, Traffic};
 use crate::detect::{
-    Evidence, Hours, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets,
+    Evidence, First, Hours, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets,
     Verdicts, Who, Window,
 };
 use crate::record::{Field, FlowRecord};
@@ -100,7 +100,7 @@ fn one(
     Some((key, hour, tally))
 }
 
-pub(super) fn evidence((record, source, line): Row<'_, '_>, judgement: &Judgement) -> Evidence {
+fn evidence((record, source, line): Row<'_, '_>, judgement: &Judgement) -> Evidence {
     let text = |field| record.text(field).map(str::to_owned);
     Evidence {
         start: record.millis(Field::Start),
@@ -245,6 +245,10 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
     let row = |row: &Evidence| -> usize {
         [&row.source, &row.srcaddr, &row.dstaddr, &row.action, &row.verdict].map(maybe).iter().sum()
     };
+    let logged = |address: &Logged| match address {
+        Logged::V4(_) => 0,
+        Logged::Written(written) => text(written),
+    };
     let nodes = |entries: usize, size: usize| entries.div_ceil(9) * (11 * size + EACH);
     let mut bytes = size_of_val(states);
     for (key, state) in states {
@@ -267,18 +271,16 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
                     bytes += size_of_val(&*member.calls);
                     for hour in &member.hours {
                         bytes += size_of_val(&*hour.sums) + EACH;
-                        bytes += hour.sums.iter().map(|sum| text(&sum.interface)).sum::<usize>();
-                        bytes += hour.first.as_ref().map_or(0, |first| size_of::<Evidence>() + EACH + row(first));
+                        bytes += hour.first.as_ref().map_or(0, |first| {
+                            let addresses = [&first.srcaddr, &first.dstaddr].into_iter().flatten();
+                            size_of::<First>() + EACH + addresses.map(logged).sum::<usize>()
+                        });
                     }
                 }
                 continue;
             }
             State::Probes(probes) => {
                 bytes += size_of_val(&*probes.sources) + probes.texts.iter().map(|name| text(name)).sum::<usize>();
-                let logged = |address: &Logged| match address {
-                    Logged::V4(_) => 0,
-                    Logged::Written(written) => text(written),
-                };
                 for source in &probes.sources {
                     bytes += EACH + size_of_val(&*source.contacts) + logged(&source.address);
                     let Targets::Each(targets) = &source.targets else { continue };

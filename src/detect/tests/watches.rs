@@ -31,7 +31,7 @@ exits = [{ to = ["internet"], service = ["https"], max_bytes_per_hour = 1000 }]
 "#;
 
 /// Judges every day beside those before it.
-fn beside(boundary: &Boundary, lines: Vec<Line>) -> Vec<Finding> {
+pub(super) fn beside(boundary: &Boundary, lines: Vec<Line>) -> Vec<Finding> {
     let mut days: BTreeMap<i64, BTreeMap<Key, History>> = BTreeMap::new();
     for (key, state) in gather(boundary, &lines.into_iter().enumerate().collect::<Vec<_>>()) {
         if let State::History(history) = state {

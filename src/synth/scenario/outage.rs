@@ -3,7 +3,7 @@
 use super::Unfit;
 use super::script::Script;
 use crate::boundary::{Verdict, ZoneId};
-use crate::synth::talk::{Leg, Load};
+use crate::synth::talk::{Leg, Load, Talk};
 
 /// Lanes of one scenario.
 const MOST: usize = 5;
@@ -65,12 +65,16 @@ pub(super) fn return_path(script: &mut Script<'_>) -> Result<(), Unfit> {
 
 pub(super) fn one_sided(script: &mut Script<'_>) -> Result<(), Unfit> {
     let lanes = script.lanes(|client, server| client.vpc.is_some() && server.vpc.is_some());
-    let lane = *lanes.first().ok_or("no two zones with interfaces may talk")?;
-    for again in 0..5 {
+    // that of a host which answers nobody else, where there is one
+    let lane = lanes.iter().find(|lane| !script.groups()[lane.server].spare.is_empty()).or(lanes.first());
+    let lane = *lane.ok_or("no two zones with interfaces may talk")?;
+    let gone = script.groups()[lane.server].spare.last().copied();
+    for again in 0..20 {
         let talk = script.on_lane(&lane)?;
+        let talk = Talk { server: gone.unwrap_or(talk.server), ..talk };
         let note = "the request leaves, nobody sees it arrive, nobody answers";
         let load = Load::accepted(3, 180, 2);
-        script.plant(&talk, Leg::ClientOut, load, script.moment() + again, Verdict::Expected, note);
+        script.plant(&talk, Leg::ClientOut, load, script.moment() + 2 * again, Verdict::Expected, note);
     }
     Ok(())
 }

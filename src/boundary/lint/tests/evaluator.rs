@@ -1,5 +1,6 @@
 //! The lints' view of the policy against the evaluator: two ways of computing one thing.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::*;
@@ -73,5 +74,46 @@ fn the_view_and_the_evaluator_agree_on_the_reference_maps() {
         ] {
             assert!(agree(&reference::reference(name), &selection) > 10_000);
         }
+    }
+}
+
+/// What the lint finds in rules and ports the evaluator finds in policies: an expectation that the map does not permit.
+#[test]
+fn what_is_expected_and_not_permitted_is_so_for_both() {
+    let agree = |map: BoundaryMap| {
+        let quoted = |lint: &Lint| lint.message.strip_prefix("expectation `")?.split('`').next().map(str::to_owned);
+        let told: BTreeSet<String> = on(&map, "L07").iter().filter_map(quoted).collect();
+        let boundary = Boundary::new(map, &Selection::default());
+        let found = boundary.watches().iter().filter(|watch| !watch.permitted).map(|watch| watch.id.clone());
+        assert_eq!(found.collect::<BTreeSet<_>>(), told);
+        told.len()
+    };
+    let reference = ["artos", "atlas", "eks-rds", "ez-cdc"].map(|system| {
+        let path = format!("{}/testdata/{system}/boundary.toml", env!("CARGO_MANIFEST_DIR"));
+        agree(map(&std::fs::read_to_string(path).unwrap()))
+    });
+    assert_eq!(reference, [2, 3, 0, 0]);
+    let expect = |subject: &str| format!("[[expect]]\nid = \"alive\"\n{subject}\nmin_flows = 1\nevery = \"5m\"\n");
+    let path = expect("from = [\"web\"]\nto = [\"db\"]\nservice = [\"postgresql\"]");
+    let rule = |side: &str, service: &str| {
+        format!(
+            "[[rule]]\nid = \"r\"\nside = \"{side}\"\nfrom = [\"web\"]\nto = [\"db\"]\nservice = [\"{service}\"]\n"
+        )
+    };
+    let closed = "[[invariant]]\nid = \"closed\"\nkind = \"no-inbound\"\nzone = [\"db\"]\n";
+    let (open, half, other) = (rule("path", "postgresql"), rule("egress", "postgresql"), rule("path", "https"));
+    let of_rule = expect("rule = \"r\"");
+    for (text, count) in [
+        (path.clone(), 1),
+        (format!("{path}{open}"), 0),
+        (format!("{path}{half}"), 1),
+        (format!("{path}{other}"), 1),
+        (format!("{path}{open}{closed}"), 1),
+        (format!("{of_rule}{open}"), 0),
+        (format!("{of_rule}{half}"), 1),
+        (format!("{of_rule}{open}{closed}"), 1),
+        (path.replace("min_flows = 1", "min_flows = 1\naction = \"REJECT\""), 0),
+    ] {
+        assert_eq!(agree(example(&text)), count, "{text}");
     }
 }
