@@ -56,7 +56,7 @@ fn replay(criterion: &mut Criterion) {
         let (detecting, not) = (|lake: &Path| run(&all, lake), |lake: &Path| run(&none, lake));
         let ways: [cpu::Way<'_>; 2] =
             [("no_detector", "no_detector", &not), ("all_detectors", "no_detector", &detecting)];
-        costs(&format!("replay_v{version}"), RECORDS, 15, &ways);
+        costs(&format!("replay_v{version}"), RECORDS, 9, &ways);
     }
 }
 

@@ -12,16 +12,21 @@ fn cpu() -> u64 {
     after_name.split(' ').skip(12).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
+/// Runs of a way in a round: the clock is a coarse one.
+const TIMES: usize = 4;
+
 /// Prints what a record costs each way, and the ratio to another way: medians of rounds in turn, so that all ways of a
 /// round are disturbed alike.
 pub(crate) fn costs(group: &str, records: u64, rounds: usize, ways: &[Way<'_>]) {
     let mut measured: Vec<Vec<f64>> = Vec::new();
     for _ in 0..rounds {
         let cost = |(_, _, way): &Way<'_>| {
-            let lake = tempfile::tempdir().unwrap();
             let before = cpu();
-            way(lake.path());
-            (cpu() - before) as f64 * 1e7 / records as f64
+            for _ in 0..TIMES {
+                let lake = tempfile::tempdir().unwrap();
+                way(lake.path());
+            }
+            (cpu() - before) as f64 * 1e7 / (TIMES as u64 * records) as f64
         };
         measured.push(ways.iter().map(cost).collect());
     }

@@ -10,8 +10,8 @@ use std::io::ErrorKind;
 use crate::boundary::Severity;
 use crate::detect::{AllowUse, Finding, Key, PAST, Settings, State, Window, findings, history_findings};
 use crate::lake::{
-    Beside, Day, DaysReader, HistoryReader, LakeError, OfDays, ReadOnly, StateEntry, Store, io_error,
-    is_history_file, state_files, state_folder,
+    Beside, Day, DaysReader, HistoryReader, LakeError, OfDays, ReadOnly, StateEntry, Store, io_error, is_history_file,
+    state_files, state_folder,
 };
 
 /// The folder with a folder of state files for each day.

@@ -245,6 +245,19 @@ impl<'b> Tallies<'b> {
 
     /// What was gathered, in the order of the keys; starts anew.
     pub fn take(&mut self) -> Vec<(Key, State)> {
+        let mut states = Vec::new();
+        let Ok(()) = self.hand_over(|key, state| {
+            states.push((key, state));
+            Ok::<_, std::convert::Infallible>(())
+        });
+        State::by_key(states)
+    }
+
+    /// Hands over what was gathered, histories after all else, each in the order of the keys; starts anew.
+    ///
+    /// # Errors
+    /// The first that is met with; then the rest is lost.
+    pub fn hand_over<E>(&mut self, mut put: impl FnMut(Key, State) -> Result<(), E>) -> Result<(), E> {
         let (scans, history) = (self.scans.hand_on(), self.history.hand_on());
         let (boundary, texts) = (self.boundary, std::mem::take(&mut self.texts));
         let mut gathered = std::mem::take(&mut self.gathered);
@@ -274,9 +287,9 @@ impl<'b> Tallies<'b> {
         let mut states: Vec<(Key, State)> = tallies.collect();
         if let Some(boundary) = boundary {
             states.extend(scans.take(boundary, &texts));
-            states.extend(history.take(boundary, &texts));
         }
-        State::by_key(states)
+        State::by_key(states).into_iter().try_for_each(|(key, state)| put(key, state))?;
+        boundary.map_or(Ok(()), |boundary| history.hand_over(boundary, &texts, &mut put))
     }
 }
 

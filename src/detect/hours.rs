@@ -45,7 +45,6 @@ impl Hours {
             }
         }
     }
-
 }
 
 /// What was gathered for one key the day before, the day that is judged, and the day after.
@@ -56,7 +55,9 @@ impl<'h> Days<'h> {
     /// The tally of each hour with any; the first of the day that is judged is 0.
     fn each(self) -> impl Iterator<Item = (i16, &'h Tally)> + Clone {
         let days = [-DAY, 0, DAY].into_iter().zip(self.0);
-        days.flat_map(|(begin, day)| day.into_iter().flat_map(Hours::each).map(move |(hour, t)| (begin + i16::from(hour), t)))
+        days.flat_map(|(begin, day)| {
+            day.into_iter().flat_map(Hours::each).map(move |(hour, t)| (begin + i16::from(hour), t))
+        })
     }
 
     /// What is found of this key, of what begins in its day.

@@ -77,7 +77,8 @@ fn found_with(states: &[(Key, State)], settings: &Settings) -> Vec<Finding> {
 /// What a closing makes of parts, with what cannot matter left out.
 fn judged(parts: impl Iterator<Item = (Key, State)>) -> Vec<Finding> {
     let settings = Settings::default();
-    let mut by_key: std::collections::BTreeMap<Key, std::collections::BTreeMap<Window, Vec<State>>> = Default::default();
+    let mut by_key: std::collections::BTreeMap<Key, std::collections::BTreeMap<Window, Vec<State>>> =
+        Default::default();
     for (key, state) in parts {
         let bare = Key { window: Window(None), ..key.clone() };
         by_key.entry(bare).or_default().entry(key.window).or_default().push(state);

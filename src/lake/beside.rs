@@ -61,7 +61,8 @@ impl DaysReader {
     pub fn next_key(&mut self) -> Result<Option<OfDays>, LakeError> {
         // the keys of a day differ from those of another by the window alone
         let keys = self.0.iter().filter_map(|(_, next)| next.as_ref()).map(|(key, _)| key);
-        let Some(key) = keys.min_by(|one, other| one.apart_from_window().cmp(&other.apart_from_window())).cloned() else {
+        let Some(key) = keys.min_by(|one, other| one.apart_from_window().cmp(&other.apart_from_window())).cloned()
+        else {
             return Ok(None);
         };
         let mut days = Vec::with_capacity(self.0.len());

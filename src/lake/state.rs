@@ -242,8 +242,7 @@ impl<'s, S: Store> StateWriter<'s, S> {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(place) => {
                 self.count += 1;
-                let path =
-                    format!("{}-{}.{}", self.folder, self.count, if history { "history" } else { "state" });
+                let path = format!("{}-{}.{}", self.folder, self.count, if history { "history" } else { "state" });
                 let file = self.store.stage(&path).map_err(io_error("create", &path))?;
                 let entries = Entries::new(file).map_err(io_error("write", &path))?;
                 place.insert(OpenFile { path, entries, count: 0 })
@@ -254,16 +253,12 @@ impl<'s, S: Store> StateWriter<'s, S> {
         Ok(())
     }
 
-    /// Adds everything that a worker gathered, in order.
-    pub fn push_all(&mut self, states: Vec<(Key, State)>) -> Result<(), LakeError> {
-        let mut window = None;
-        for (key, state) in states {
-            if window.replace(key.window).is_some_and(|last| last != key.window) {
-                self.end_days()?;
-            }
-            self.push(&key, &state.into())?;
+    /// The same of a worker that has done with each day before the next.
+    pub fn push_next(&mut self, key: &Key, entry: &StateEntry) -> Result<(), LakeError> {
+        if !self.open.keys().all(|(day, history)| (*day, *history) == (Day::of(key.window.0), is_history(key))) {
+            self.end_days()?;
         }
-        self.end_days()
+        self.push(key, entry)
     }
 
     /// Closes the files: of these days nothing more comes.

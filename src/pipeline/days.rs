@@ -66,7 +66,9 @@ impl States {
         let mut spans: Vec<Vec<Day>> = Vec::new();
         for day in self.0.keys().filter(is_judged) {
             match spans.last_mut() {
-                Some(span) if span.len() < SPAN && span.last().is_some_and(|last| last.after(1) == *day) => span.push(*day),
+                Some(span) if span.len() < SPAN && span.last().is_some_and(|last| last.after(1) == *day) => {
+                    span.push(*day)
+                }
                 _ => spans.push(vec![*day]),
             }
         }

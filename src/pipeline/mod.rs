@@ -2,8 +2,8 @@
 //! Only this module knows the order.
 
 mod close;
-mod deliver;
 mod days;
+mod deliver;
 mod plan;
 mod queue;
 mod recorder;

@@ -143,7 +143,7 @@ impl<'u, S: Store> Recorder<'u, S> {
     fn hand_on(&mut self) -> Result<(), LakeError> {
         self.states += 1;
         let mut state = StateWriter::new(self.store, format!("{}/state-{}", self.staging, self.states));
-        state.push_all(self.tallies.take())?;
+        self.tallies.hand_over(|key, gathered| state.push_next(&key, &gathered.into()))?;
         self.staged.extend(state.finish()?);
         Ok(())
     }

@@ -279,14 +279,21 @@ def together(log):
         hit("2:00", "4:30", 9),
         hit("5:40", "7:00", 6),
     )
-    # what is between counts, be it few or answered; what is before and after does not
+    # panes that are not found do not count, be they few or answered: before, between, or after
     log.case([*pane("9:50", 2), *pane("10:00", 3), *pane("10:10", 2)], TEN)
-    log.case([*pane("10:00", 3), *pane("10:20", 2), *pane("10:40", 1), *pane("11:00", 3)], hit("10:00", "11:10", 9))
+    log.case([*pane("10:00", 3), *pane("10:20", 2), *pane("10:40", 1), *pane("11:00", 3)], hit("10:00", "11:10", 6))
     log.case(
         [*pane("9:50", 5), *pane("10:00", 3), *pane("10:30", 5), *pane("11:00", 3), *pane("11:30", 5)],
-        hit("10:00", "11:10", 11),
+        hit("10:00", "11:10", 6),
         answers=[at("9:55"), at("10:30"), at("11:40")],
     )
+    # those of all interfaces in what is found, and of none in what is not
+    server = log.case([*pane("10:00", 3), *pane("10:20", 2), *pane("11:00", 3)], hit("10:00", "11:10", 8))
+    log.calls(server, [*pane("10:00", 1), *pane("10:20", 2), *pane("11:00", 1)], interface="eni-b")
+    # nor do they tell when it began
+    began = {"first_seen": at("11:00:51"), "last_seen": at("11:03")}
+    server = log.case([*pane("10:20", 2), *pane("11:00", 3)], hit("10:00", "11:10", 6, **began))
+    log.calls(server, pane("10:00", 3), known="end")
     # the answer in the pane after takes the pane before it, so what is left lies too far apart
     log.case(
         [*pane("10:00", 3), *pane("10:40", 3), *pane("11:20", 3)],
@@ -610,10 +617,11 @@ def test_every_alert(replayed):
 
 def test_the_query_of_an_alert_returns_its_rows(replayed):
     assert replayed.found
+    found = unanswered_oracle.found_panes(replayed.connection)
     for alert in replayed.found:
         rows = replayed.connection.execute(f"SELECT source, line FROM ({alert['query']})").fetchall()
         assert len(rows) == alert["flows"], alert["query"]
-        assert set(rows) == unanswered_oracle.calls_of(replayed.connection, alert), alert["query"]
+        assert set(rows) == unanswered_oracle.calls_of(replayed.connection, alert, found), alert["query"]
 
 
 #: What another condition says too: without it the same is found.
@@ -690,6 +698,29 @@ def test_it_waits_for_answers_and_is_withdrawn_where_one_comes_late(flowbound, t
     assert list(told("forwards", "012345")) == [[], [], [later], [both], [earlier], []]
     assert list(told("backwards", "543210")) == [[], [], [], [], [], []]
     assert list(told("otherwise", "023514")) == [[], [later], [both], [later], [later], []]
+
+
+@pytest.mark.parametrize("order, flows", [("0123", [6, 9, 9, 6]), ("0213", [6, 6, 9, 6]), ("0312", [6, 6, 6, 6])])
+def test_what_lies_between_counts_while_it_is_found(flowbound, tmp_path, order, flows):
+    """The window stays as it is, where calls and an answer come late to a pane in the middle of it."""
+    log, server = Calls(), "10.60.10.1:7000"
+    log.calls(server, [*pane("10:00", 3), *pane("10:30", 2), *pane("11:00", 3)], part=0)
+    log.record(at("11:35"), "9.9.9.9:40000", "10.60.10.1:22", action="REJECT", part=0)
+    log.calls(server, [at("10:39:59")], part=1)
+    # enough is in this pane, not in those two
+    log.calls(server, [at("10:20"), at("10:40")], part=2)
+    log.answers(server, [at("10:30")], part=3)
+    replayed, told = Replayed(flowbound, log, tmp_path), []
+    for part in order:
+        connection = replayed.replay(tmp_path / "lake", part).loaded()
+        [alert] = standing(connection)
+        assert (alert["window_start"], alert["window_end"]) == (at("10:00"), at("11:10"))
+        rows = connection.execute(f"SELECT source, line FROM ({alert['query']})").fetchall()
+        found = unanswered_oracle.found_panes(connection)
+        assert set(rows) == unanswered_oracle.calls_of(connection, alert, found), alert["query"]
+        assert len(rows) == alert["flows"]
+        told.append(alert["flows"])
+    assert told == flows
 
 
 def test_settings_are_those_of_the_servers_zone(flowbound, tmp_path, replays):

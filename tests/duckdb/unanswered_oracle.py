@@ -1,8 +1,11 @@
 """The alerts of the detector `unanswered`, computed a second time from the rows of a lake.
 
 DuckDB counts the calls of each pane of ten minutes and finds the panes with answers; Python looks at the panes of one
-server's port and day.
+server's port and day. A pane is found if it has enough calls and no answer. An alert counts the calls of its found
+panes alone: what lies between them does not count, be it too few calls or answered ones.
 """
+
+from datetime import datetime, time
 
 from history_oracle import MINUTE, Sum, alert
 
@@ -77,47 +80,57 @@ def answered_panes(connection):
     return set(connection.execute(f"{TIMED} {panes}").fetchall())
 
 
-def alerts(connection, settings_of=lambda zone: DEFAULTS):
-    """The alerts as dicts with the keys of `history_oracle.COLUMNS`.
+def found_panes(connection, settings_of=lambda zone: DEFAULTS):
+    """As `calls_of_panes`, with the panes that are found alone, in their order.
 
     `connection` has the views of queries/views.sql, `settings_of` knows the settings of a server's zone.
     """
-    found = []
+    found = {}
     last_minutes = dict(connection.execute(LAST_MINUTES).fetchall())
     answered = answered_panes(connection)
     for (*key, day), panes in calls_of_panes(connection).items():
         settings = settings_of(key[0])
-        unanswered = [
-            pane
+        found[*key, day] = {
+            pane: total
             for pane, total in sorted(panes.items())
             if settings["enabled"]
             and total.measure >= settings["calls"]
             and not any((*key, day, pane + later) in answered for later in ANSWERED_WITHIN)
             and pane != LAST_PANE
             and last_minutes[day] >= (pane + 2) * PANE + LATENESS
-        ]
-        for first, last in runs(unanswered):
-            all_of_it, *others = [panes[pane] for pane in sorted(panes) if first <= pane <= last]
-            window = day + first * PANE * MINUTE, day + (last + 1) * PANE * MINUTE
+        }
+    return found
+
+
+def alerts(connection, settings_of=lambda zone: DEFAULTS):
+    """The alerts as dicts with the keys of `history_oracle.COLUMNS`, of what `found_panes` is asked for."""
+    found = []
+    for (*key, day), panes in found_panes(connection, settings_of).items():
+        for run in runs(panes):
+            all_of_it, *others = [panes[pane] for pane in run]
+            window = day + run[0] * PANE * MINUTE, day + (run[-1] + 1) * PANE * MINUTE
             columns = dict(zip(KEY, key, strict=True)) | {"protocol": 6, "verdict": "expected"}
             found.append(alert("unanswered", "medium", window, sum(others, start=all_of_it), **columns))
     return found
 
 
-def calls_of(connection, alert):
-    """(source, line) of the calls that an alert counts, by its key and its window."""
-    of_key = "(server_zone, server_addr, dstport) = (?, ?, ?) AND time >= ? AND time < ?"
-    values = [alert[name] for name in (*KEY, "window_start", "window_end")]
-    where = " AND ".join((*CALL, of_key))
+def calls_of(connection, alert, found):
+    """(source, line) of the calls that an alert counts, by its key and those of the `found_panes` in its window."""
+    key = [alert[name] for name in KEY]
+    day = datetime.combine(alert["window_start"], time())
+    first, end = ((alert[name] - day) // (PANE * MINUTE) for name in ("window_start", "window_end"))
+    panes = [pane for pane in found[*key, day] if first <= pane < end]
+    of_alert = "(server_zone, server_addr, dstport, day) = (?, ?, ?, ?) AND list_contains(?::BIGINT[], pane)"
+    where, values = " AND ".join((*CALL, of_alert)), [*key, day, panes]
     return set(connection.execute(f"{TIMED} SELECT source, line FROM timed WHERE {where}", values).fetchall())
 
 
 def runs(panes):
-    """(first, last) of the panes that are one alert."""
+    """The panes that are one alert, as lists."""
     found = []
     for pane in panes:
-        if found and pane - found[-1][1] <= TOGETHER:
-            found[-1] = found[-1][0], pane
+        if found and pane - found[-1][-1] <= TOGETHER:
+            found[-1].append(pane)
         else:
-            found.append((pane, pane))
+            found.append([pane])
     return found

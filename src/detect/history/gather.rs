@@ -1,5 +1,7 @@
 //! What one worker gathers of members and their hours, in a compact form: see `detect::gather`.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
 use super::presence::{MINUTE, Presence, seen_in};
@@ -19,6 +21,9 @@ use crate::record::{Action, Field};
 const SHORT_PACKETS: i64 = 15;
 /// Nor more bytes.
 const SHORT_BYTES: i64 = 20_000;
+
+/// Members' hours for which there is room at once.
+const CELLS: usize = 1 << 13;
 
 /// Bytes of a member's hour once it is taken, about.
 const HOUR_BYTES: usize = 448;
@@ -145,10 +150,10 @@ pub(in crate::detect) struct Gatherer {
 #[derive(Debug, Default)]
 struct Replies {
     places: FxHashMap<Replier, u32>,
-    panes: Vec<(Replier, [u64; 3])>,
-    /// Those of IPv4 that replied lately, by some bits of address and port, with their places: nearly every second record
-    /// is a reply.
-    recent: Box<[Option<(Replier, u32)>]>,
+    repliers: Vec<Replier>,
+    panes: Vec<[u64; 3]>,
+    /// Those of IPv4 that replied lately, by some bits of address and port: nearly every second record is a reply.
+    recent: Box<[Recent]>,
 }
 
 /// A server's port of TCP in a day.
@@ -161,37 +166,88 @@ struct Replier {
     day: i64,
 }
 
+/// A server that replied lately, and its place.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    address: u32,
+    port: u16,
+    zone: ZoneId,
+    /// Days since 1970.
+    day: i32,
+    place: u32,
+}
+
 impl Replies {
-    const SLOTS: usize = 1 << 10;
+    /// So many that few servers share one: those that are not used are never touched.
+    const SLOTS: usize = 1 << 13;
+
+    /// Where the panes of a server's day are; `None`: it did not reply, as far as is known.
+    fn place(&mut self, replier: Replier) -> Option<u32> {
+        let Address::V4(address) = replier.address else { return self.places.get(&replier).copied() };
+        let Replier { port, zone, .. } = replier;
+        let (address, day) = (u32::from(address), i32::try_from(replier.day).ok()?);
+        let mixed = (u64::from(address) << 16 | u64::from(port)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let slot = self.recent.get_mut((mixed >> 51) as usize);
+        if let Some(known) = &slot
+            && (known.address, known.port, known.zone, known.day) == (address, port, zone, day)
+        {
+            return Some(known.place);
+        }
+        let place = self.places.get(&replier).copied()?;
+        slot.into_iter().for_each(|slot| *slot = Recent { address, port, zone, day, place });
+        Some(place)
+    }
 
     /// It replied in this pane of the day; whether it is a new one.
     fn add(&mut self, replier: Replier, pane: u8) -> bool {
-        let next = self.panes.len() as u32;
-        let place = match replier.address {
-            Address::V4(address) => {
-                if self.recent.is_empty() {
-                    self.recent = vec![None; Self::SLOTS].into();
-                }
-                let mixed = (u32::from(address) ^ u32::from(replier.port) << 16).wrapping_mul(0x9e37_79b1);
-                match self.recent.get_mut((mixed >> 22) as usize) {
-                    Some(Some((known, place))) if *known == replier => *place,
-                    slot => {
-                        let place = *self.places.entry(replier).or_insert(next);
-                        slot.into_iter().for_each(|slot| *slot = Some((replier, place)));
-                        place
-                    }
-                }
-            }
-            Address::Written(_) => *self.places.entry(replier).or_insert(next),
-        };
-        if place == next {
-            self.panes.push((replier, [0; 3]));
+        if self.recent.is_empty() {
+            let nobody = Recent { address: 0, port: 0, zone: ZoneId::ANY, day: i32::MIN, place: 0 };
+            self.recent = vec![nobody; Self::SLOTS].into();
         }
-        if let Some(word) = self.panes.get_mut(place as usize).and_then(|(_, panes)| panes.get_mut(usize::from(pane / 64))) {
+        let found = self.place(replier);
+        let place = found.unwrap_or_else(|| {
+            self.repliers.push(replier);
+            self.panes.push([0; 3]);
+            let place = self.panes.len() as u32 - 1;
+            self.places.insert(replier, place);
+            place
+        });
+        if let Some(word) = self.panes.get_mut(place as usize).and_then(|panes| panes.get_mut(usize::from(pane / 64))) {
             *word |= 1 << (pane % 64);
         }
-        place == next
+        found.is_none()
     }
+
+    /// Whether it is known that it replied in this pane of the day.
+    fn has(&mut self, replier: Replier, pane: u8) -> bool {
+        let Some(place) = self.place(replier) else { return false };
+        let word = self.panes.get(place as usize).and_then(|panes| panes.get(usize::from(pane / 64)));
+        word.is_some_and(|word| word >> (pane % 64) & 1 == 1)
+    }
+}
+
+impl Replier {
+    /// As a member of its group, with the panes in which it replied.
+    fn member(&self, panes: [u64; 3], texts: &Texts) -> Member {
+        let mut minutes = [0; 24];
+        let replied = |pane: usize| panes.get(pane / 64).is_some_and(|bits| bits >> (pane % 64) & 1 == 1);
+        for (hour, first) in minutes.iter_mut().zip((0..144).step_by(6)) {
+            let of_hour = (0..6).filter(|pane| replied(first + pane));
+            *hour = of_hour.fold(0, |bits: u64, pane| bits | 1 << (pane as i64 * PANE));
+        }
+        seen_in(Who::Address(texts.logged(self.address)), minutes)
+    }
+}
+
+/// What makes a group's state.
+#[derive(Default)]
+struct Parts {
+    protected: bool,
+    /// Places of cells.
+    cells: Vec<u32>,
+    /// Places of those that replied.
+    replies: Vec<u32>,
+    ready: Vec<Member>,
 }
 
 impl Gatherer {
@@ -282,13 +338,10 @@ impl Gatherer {
             let place = Place { family: Family::Beacons, client, address, ..place };
             grown += self.add(place, seen, time, interface, texts) + self.call(&place, client_port, start);
         }
-        let mut add = |place, texts: &mut Texts| grown += self.add(place, seen, time, interface, texts);
         if expected && protocol == 6 && client != ZoneId::INTERNET && server != ZoneId::INTERNET && is_call(seen) {
-            let zones = (ZoneId::ANY, server);
-            let hour = time - time.rem_euclid(PANE * MINUTE);
-            let address = texts.address(seen.server());
-            add(Place { hour, family: Family::Calls, zones, address, ..place }, texts);
+            grown += self.small(seen, place, time, interface, texts);
         }
+        let mut add = |place, texts: &mut Texts| grown += self.add(place, seen, time, interface, texts);
         if boundary.is_protected(server) {
             if expected && client != ZoneId::INTERNET {
                 let short = is_short(seen);
@@ -310,10 +363,22 @@ impl Gatherer {
         let record = seen.record;
         let (Some(port), Some(_)) = (record.srcport(), record.dstport()) else { return 0 };
         let Some(address) = texts.address(seen.server()) else { return 0 };
-        let (day, within) = (time.div_euclid(DAY), time.rem_euclid(DAY));
-        // fewer than 144
-        let pane = (within / (PANE * MINUTE)) as u8;
-        if self.replies.add(Replier { address, port, zone, day }, pane) { REPLIER_BYTES } else { 0 }
+        let day = time.div_euclid(DAY);
+        if self.replies.add(Replier { address, port, zone, day }, pane(time)) { REPLIER_BYTES } else { 0 }
+    }
+
+    /// A small request was sent to a server; returns by how many bytes, about, the state grew.
+    fn small(&mut self, seen: &Seen<'_, '_>, place: Place, time: i64, interface: u32, texts: &mut Texts) -> usize {
+        let Some(address) = texts.address(seen.server()) else { return 0 };
+        let (_, server) = place.zones;
+        let replier = Replier { address, port: place.port, zone: server, day: time.div_euclid(DAY) };
+        // nobody asks for those that were answered: see `Member::settle`
+        if self.replies.has(replier, pane(time)) {
+            return 0;
+        }
+        let (zones, hour) = ((ZoneId::ANY, server), time - time.rem_euclid(PANE * MINUTE));
+        let place = Place { hour, family: Family::Calls, zones, address: Some(address), ..place };
+        self.add(place, seen, time, interface, texts)
     }
 
     /// There is a packet of this port of the client; returns by how many bytes, about, the state grew.
@@ -332,6 +397,12 @@ impl Gatherer {
         let start = seen.record.millis(Field::Start);
         let bytes = number(seen, Field::Bytes);
         let next = self.cells.len() as u32;
+        if next == 0 {
+            // to grow is to copy
+            self.places.reserve(CELLS);
+            self.cells.reserve(CELLS);
+            self.rest.reserve(CELLS);
+        }
         let found = *self.places.entry(place.packed()).or_insert(next);
         if found == next {
             let sum = CompactSum { interface, flows: 1, bytes };
@@ -369,53 +440,77 @@ impl Gatherer {
         0
     }
 
-    /// The states of what was gathered, in no order.
-    pub(in crate::detect) fn take(mut self, boundary: &Boundary, texts: &Texts) -> Vec<(Key, State)> {
+    /// Hands over the states of what was gathered, in the order of their keys. Each is put together when its turn comes: of
+    /// all of them together there would be much.
+    pub(in crate::detect) fn hand_over<E>(
+        mut self,
+        boundary: &Boundary,
+        texts: &Texts,
+        put: &mut impl FnMut(Key, State) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.add_ports(texts);
+        let mut groups: BTreeMap<Key, Parts> = BTreeMap::new();
+        // of nearly all groups there are many cells, and text is made once
+        let mut packed: FxHashMap<[u64; 3], (Place, Vec<u32>)> = FxHashMap::default();
+        let Self { rest, replies: replied, .. } = &mut self;
+        for (number, Rest { place, .. }) in (0..).zip(&*rest) {
+            // most calls, of which nothing would be left: see `Member::settle`
+            if let Some((replier, pane)) = place.call()
+                && (replied.has(replier, pane) || replied.has(replier, pane + 1))
+            {
+                continue;
+            }
+            let group = place.group();
+            packed.entry(group.packed()).or_insert((group, Vec::new())).1.push(number);
+        }
+        for (group, cells) in packed.into_values() {
+            let Some(key) = group.key(boundary, texts) else { continue };
+            let parts = groups.entry(key).or_default();
+            parts.protected |= matches!(group.family, Family::Exits) && boundary.is_protected(group.zones.0);
+            parts.cells.extend(cells);
+        }
+        let mut replying: FxHashMap<(i64, ZoneId, u16), Vec<u32>> = FxHashMap::default();
+        for (number, replier) in (0..).zip(&self.replies.repliers) {
+            replying.entry((replier.day, replier.zone, replier.port)).or_default().push(number);
+        }
+        for ((day, zone, port), numbers) in replying {
+            groups.entry(replies(day * DAY, zone, port, boundary)).or_default().replies.extend(numbers);
+        }
+        std::mem::take(&mut self.presence)
+            .take(boundary, texts, &mut |key, member| groups.entry(key).or_default().ready.extend(member));
         let mut calls: FxHashMap<[u64; 3], Vec<Call>> = FxHashMap::default();
-        for ((whose, port), second) in self.calls {
+        for ((whose, port), second) in std::mem::take(&mut self.calls) {
             calls.entry(whose).or_default().push(Call { port, second });
         }
-        // of nearly all groups there are many members, of many hours each, and text is made once
-        let mut members: FxHashMap<[u64; 3], (Place, Vec<Hour>)> = FxHashMap::default();
-        for (cell, rest) in self.cells.iter().zip(&self.rest) {
-            let whose = Place { hour: rest.place.day(), short: false, ..rest.place };
-            let (_, hours) = members.entry(whose.packed()).or_insert((whose, Vec::new()));
-            hours.push(cell.expand(rest, texts));
+        for (key, Parts { protected, cells, replies, ready: mut members }) in groups {
+            self.expand(cells, &mut calls, texts, &mut members);
+            let replied = replies.into_iter().map(|place| place as usize).filter_map(|place| {
+                Some(self.replies.repliers.get(place)?.member(*self.replies.panes.get(place)?, texts))
+            });
+            members.extend(replied);
+            let terms = terms(&key, boundary).map(Box::new);
+            put(key, State::History(History { terms, ..History::new(protected, members) }))?;
         }
-        let mut packed: FxHashMap<[u64; 3], (Place, Vec<Member>)> = FxHashMap::default();
-        for (whose, (place, hours)) in members {
-            let group = place.group();
-            let (_, members) = packed.entry(group.packed()).or_insert((group, Vec::new()));
-            let calls = calls.remove(&whose).unwrap_or_default();
+        Ok(())
+    }
+
+    /// The members that these cells are of.
+    fn expand(
+        &self,
+        mut cells: Vec<u32>,
+        calls: &mut FxHashMap<[u64; 3], Vec<Call>>,
+        texts: &Texts,
+        members: &mut Vec<Member>,
+    ) {
+        let cell = |number: &u32| Some((self.cells.get(*number as usize)?, self.rest.get(*number as usize)?));
+        let whose = |number: &u32| cell(number).map(|(_, rest)| rest.place.of_member().packed());
+        cells.sort_by_cached_key(whose);
+        for of_member in cells.chunk_by(|one, other| whose(one) == whose(other)) {
+            let Some((_, Rest { place, .. })) = of_member.first().and_then(cell) else { continue };
+            let hours = of_member.iter().filter_map(cell).map(|(cell, rest)| cell.expand(rest, texts)).collect();
+            let calls = calls.remove(&place.of_member().packed()).unwrap_or_default();
             members.push(Member { hours, calls, ..seen_in(place.who(texts), [0; 24]) });
         }
-        let mut groups: FxHashMap<Key, (bool, Vec<Member>)> = FxHashMap::default();
-        self.presence.take(boundary, texts, &mut |key, member| {
-            let (_, members) = groups.entry(key).or_default();
-            members.extend(member);
-        });
-        for (group, added) in packed.into_values() {
-            let Some(key) = group.key(boundary, texts) else { continue };
-            let (protected, members) = groups.entry(key).or_default();
-            *protected |= matches!(group.family, Family::Exits) && boundary.is_protected(group.zones.0);
-            members.extend(added);
-        }
-        for (Replier { day, zone, address, port }, panes) in self.replies.panes {
-            let mut minutes = [0; 24];
-            let replied = |pane: u8| panes.get(usize::from(pane / 64)).is_some_and(|bits| bits >> (pane % 64) & 1 == 1);
-            for (hour, panes) in minutes.iter_mut().zip((0..144).step_by(6)) {
-                let of_hour = (0..6).filter(|pane| replied(panes + pane));
-                *hour = of_hour.fold(0, |bits: u64, pane| bits | 1 << (i64::from(pane) * PANE));
-            }
-            let member = seen_in(Who::Address(texts.logged(address)), minutes);
-            groups.entry(replies(day * DAY, zone, port, boundary)).or_default().1.push(member);
-        }
-        let state = |(key, (protected, members)): (Key, _)| {
-            let terms = terms(&key, boundary).map(Box::new);
-            (key, State::History(History { terms, ..History::new(protected, members) }))
-        };
-        groups.into_iter().map(state).collect()
     }
 
     /// Adds what was done on the ports of protected zones: of services it is known already.
@@ -445,6 +540,17 @@ impl Place {
     fn group(&self) -> Self {
         let (port, protocol) = if let Family::Ports = self.family { (0, 0) } else { (self.port, self.protocol) };
         Self { hour: self.day(), short: false, address: None, port, protocol, ..*self }
+    }
+
+    /// Where it is of small requests: to whom, and in which pane of the day.
+    fn call(&self) -> Option<(Replier, u8)> {
+        let (Family::Calls, Some(address), (_, zone)) = (self.family, self.address, self.zones) else { return None };
+        Some((Replier { address, port: self.port, zone, day: self.hour.div_euclid(DAY) }, pane(self.hour)))
+    }
+
+    /// The same of all hours of its member.
+    fn of_member(&self) -> Self {
+        Self { hour: self.day(), short: false, ..*self }
     }
 
     /// Start of its day, milliseconds since 1970.
@@ -504,11 +610,7 @@ impl Cell {
     fn expand(&self, rest: &Rest, texts: &Texts) -> Hour {
         let place = &rest.place;
         let all = || std::iter::once(&self.sum).chain(&rest.sums);
-        let sum = |sum: &CompactSum| Sum {
-            interface: texts.shared(sum.interface),
-            flows: sum.flows,
-            bytes: sum.bytes,
-        };
+        let sum = |sum: &CompactSum| Sum { interface: texts.shared(sum.interface), flows: sum.flows, bytes: sum.bytes };
         let mut sums: Vec<Sum> = all().map(sum).collect();
         sums.sort_by(|one, other| one.interface.cmp(&other.interface));
         Hour {
@@ -519,7 +621,7 @@ impl Cell {
             first_seen: self.first_seen,
             last_seen: Some(self.last_seen),
             sums,
-            first: Some(Box::new(rest.first.first(rest.dstport, rest.protocol, texts))),
+            first: rest.first.first(rest.dstport, rest.protocol, texts),
         }
     }
 }
@@ -532,6 +634,12 @@ fn number(seen: &Seen<'_, '_>, field: Field) -> u64 {
 fn is_call(seen: &Seen<'_, '_>) -> bool {
     let [packets, bytes] = [Field::Packets, Field::Bytes].map(|field| seen.record.number(field));
     packets.zip(bytes).is_some_and(|(packets, bytes)| packets <= PACKETS && bytes <= BYTES * packets)
+}
+
+/// The pane of the day.
+fn pane(time: i64) -> u8 {
+    // fewer than 144
+    (time.rem_euclid(DAY) / (PANE * MINUTE)) as u8
 }
 
 /// Whether a request is of a short conversation.

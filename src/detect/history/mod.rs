@@ -203,7 +203,7 @@ fn of_hours<'h>(hours: impl IntoIterator<Item = &'h Hour>, mut finding: Finding)
         finding.flows = finding.flows.saturating_add(hour.flows);
         finding.first_seen = [finding.first_seen, hour.first_seen].into_iter().flatten().min();
         finding.last_seen = [finding.last_seen, hour.last_seen].into_iter().flatten().max();
-        evidence.extend(hour.first.as_deref());
+        evidence.push(&hour.first);
     }
     evidence.sort();
     finding.evidence = evidence.into_iter().take(10).map(First::evidence).collect();

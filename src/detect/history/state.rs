@@ -8,6 +8,8 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::beacon::CALLS;
+use super::past::minutes;
+use super::unanswered::is_answered;
 use crate::boundary::Verdict;
 use crate::detect::scan::Logged;
 use crate::detect::sketch::hash;
@@ -140,7 +142,7 @@ pub struct Hour {
     /// By interface, in order.
     pub sums: Vec<Sum>,
     /// The earliest of them.
-    pub first: Option<Box<First>>,
+    pub first: First,
 }
 
 impl Hour {
@@ -153,7 +155,9 @@ impl Hour {
         self.flows = self.flows.saturating_add(other.flows);
         self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
         self.last_seen = [self.last_seen, other.last_seen].into_iter().flatten().max();
-        self.first = [self.first.take(), other.first].into_iter().flatten().min();
+        if other.first < self.first {
+            self.first = other.first;
+        }
         for sum in other.sums {
             match self.sums.binary_search_by(|have| have.interface.cmp(&sum.interface)) {
                 Ok(place) => {
@@ -270,6 +274,11 @@ impl Member {
             }
             same
         });
+        // of servers that reply: what was answered is not asked for, whoever called, and they are many
+        if !self.hours.is_empty() && !self.minutes.is_empty() {
+            let minutes = minutes(Some(self));
+            self.hours.retain(|call| !is_answered(&minutes, call.hour));
+        }
         self.each.sort_by_key(|each| each.minute);
         self.each.dedup_by(|next, last| {
             let same = next.minute == last.minute;

@@ -97,10 +97,7 @@ fn together(scans: Vec<Scan<'_>>, most: u64) -> Vec<Scan<'_>> {
 }
 
 /// Stretches of time in which enough distinct things were seen within an hour; by pane, what was seen in it.
-fn stretches<T: Ord + Copy>(
-    by_pane: &BTreeMap<i16, BTreeSet<T>>,
-    enough: impl Fn(&BTreeSet<T>) -> bool,
-) -> Vec<Panes> {
+fn stretches<T: Ord + Copy>(by_pane: &BTreeMap<i16, BTreeSet<T>>, enough: impl Fn(&BTreeSet<T>) -> bool) -> Vec<Panes> {
     let mut found: Vec<Panes> = Vec::new();
     for first in by_pane.keys() {
         let current = found.last_mut().filter(|(begin, end)| *first <= end + QUIET && *first <= last_of(*begin, PANES));

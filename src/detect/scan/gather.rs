@@ -9,10 +9,10 @@ use super::probes::{Number, Probe, Probes, Row, Rows, Source, Target, Targets, V
 use super::{CONTACTS, pane, state_key};
 use crate::boundary::{Boundary, Confidence, Orientation, Path, Verdict, ZoneId};
 use crate::detect::gather::{Address, Texts};
+use crate::detect::history::First;
 use crate::detect::seen::{End, Seen};
 use crate::detect::sketch::hash;
 use crate::detect::state::State;
-use crate::detect::history::First;
 use crate::detect::tally::Key;
 use crate::detect::window::{DAY, Window};
 use crate::record::{Action, Field};

@@ -140,7 +140,7 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
             first_seen: start,
             last_seen: Some(time),
             sums: vec![Sum { interface, flows: 1, bytes: number(Field::Bytes) }],
-            first: Some(Box::new(first(row, judgement))),
+            first: first(row, judgement),
         }]
     };
     let did = |who, short| Member { hours: hours(short), ..did_nothing(who) };
@@ -173,11 +173,8 @@ pub(super) fn of(row: Row<'_, '_>, boundary: &Boundary, judgement: &Judgement) -
         return all;
     }
     let expected = word("verdict") == "expected";
-    let of_server = |port| Key {
-        server_port: port,
-        protocol: Some(6),
-        ..key("replies", None, Some(word("server_zone")))
-    };
+    let of_server =
+        |port| Key { server_port: port, protocol: Some(6), ..key("replies", None, Some(word("server_zone"))) };
     if to_client {
         if expected && protocol == 6 && word("server_zone") != "internet" {
             let minutes = vec![Minutes { hour, bits: 1 << (within / 600_000 % 6 * 10) }];

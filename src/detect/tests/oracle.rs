@@ -10,7 +10,7 @@ use crate::boundary::{Boundary, Judgement, Verdict};
 use crate::detect::scan::{bucket, contact_hash, pane, state_key};
 use crate::detect::tally::{Leg, Legs, Traffic};
 use crate::detect::{
-    Evidence, First, Hours, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets,
+    Evidence, Hours, Key, Logged, Outcome, Probe, Probes, Row as Kept, Rows, Source, State, Tally, Target, Targets,
     Verdicts, Who, Window,
 };
 use crate::record::{Field, FlowRecord};
@@ -271,10 +271,8 @@ pub(super) fn held(states: &[(Key, State)]) -> usize {
                     bytes += size_of_val(&*member.calls);
                     for hour in &member.hours {
                         bytes += size_of_val(&*hour.sums) + EACH;
-                        bytes += hour.first.as_ref().map_or(0, |first| {
-                            let addresses = [&first.srcaddr, &first.dstaddr].into_iter().flatten();
-                            size_of::<First>() + EACH + addresses.map(logged).sum::<usize>()
-                        });
+                        let addresses = [&hour.first.srcaddr, &hour.first.dstaddr].into_iter().flatten();
+                        bytes += addresses.map(logged).sum::<usize>();
                     }
                 }
                 continue;

@@ -12,9 +12,9 @@ use super::Context;
 use super::shard::chain_name;
 use crate::detect::{Alert, Key, State, detector_names, history_findings};
 use crate::lake::{
-    AlertWriter, Beside, COMMITS, Chain, Closing, Commit, CommitKind, Conserved, Day, Emitted, FileEntry, LakeError, Origin,
-    STAGING, StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, is_history_file, side_by_side,
-    state_folder, writer_properties,
+    AlertWriter, Beside, COMMITS, Chain, Closing, Commit, CommitKind, Conserved, Day, Emitted, FileEntry, LakeError,
+    Origin, STAGING, StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, is_history_file,
+    side_by_side, state_folder, writer_properties,
 };
 use crate::pipeline::close::{Gathered, OfDay, folder, gather, judge, revise, state_files};
 use crate::pipeline::days::{Histories, States};
@@ -219,7 +219,8 @@ async fn round<S: Store, K: Streams>(
         let states = States::of(&whole);
         for span in states.about(changed.iter().filter(|day| !closing.lost.contains(*day))) {
             let folders = span.iter().map(|day| (*day, state_folder(*day)));
-            let is_merged = |(day, folder): &(Day, String)| changed.contains(folder) || states.files(*day).len() >= FILES;
+            let is_merged =
+                |(day, folder): &(Day, String)| changed.contains(folder) || states.files(*day).len() >= FILES;
             let merged: BTreeSet<Day> = folders.filter(is_merged).map(|(day, _)| day).collect();
             let of_file = |error: LakeError| Broken { day: file_of(&error).map(|path| folder(path).to_owned()), error };
             let mut keys = states.open(store, &span, &scratch).map_err(of_file)?;

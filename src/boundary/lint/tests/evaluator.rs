@@ -96,9 +96,7 @@ fn what_is_expected_and_not_permitted_is_so_for_both() {
     let expect = |subject: &str| format!("[[expect]]\nid = \"alive\"\n{subject}\nmin_flows = 1\nevery = \"5m\"\n");
     let path = expect("from = [\"web\"]\nto = [\"db\"]\nservice = [\"postgresql\"]");
     let rule = |side: &str, service: &str| {
-        format!(
-            "[[rule]]\nid = \"r\"\nside = \"{side}\"\nfrom = [\"web\"]\nto = [\"db\"]\nservice = [\"{service}\"]\n"
-        )
+        format!("[[rule]]\nid = \"r\"\nside = \"{side}\"\nfrom = [\"web\"]\nto = [\"db\"]\nservice = [\"{service}\"]\n")
     };
     let closed = "[[invariant]]\nid = \"closed\"\nkind = \"no-inbound\"\nzone = [\"db\"]\n";
     let (open, half, other) = (rule("path", "postgresql"), rule("egress", "postgresql"), rule("path", "https"));
