@@ -28,8 +28,8 @@ const CELLS: usize = 1 << 13;
 /// Bytes of a member's hour once it is taken, about.
 const HOUR_BYTES: usize = 448;
 
-/// Bytes of a server's day, likewise.
-const REPLIER_BYTES: usize = 480;
+/// Bytes of a server that replies in a day, compact: they are put together a group at a time.
+const REPLIER_BYTES: usize = 120;
 
 /// Bytes of a call, likewise.
 const CALL_BYTES: usize = 48;
