@@ -30,6 +30,7 @@ PROMISED = {
     "unusual-source": {"new-source"},
     "wrong-port": {"new-service"},
     "silent-interface": {"silent"},
+    "one-sided": {"unanswered"},
     **dict.fromkeys(["no-egress", "no-ingress", "other-source", "no-inbound", "only-from", "forbid"], {"breach"}),
     **dict.fromkeys(["isolated-in", "isolated-out", "confined-exfiltration"], {"breach"}),
 }
