@@ -173,7 +173,7 @@ pub async fn backtest<S: Store>(
             continue;
         }
         let judged = judge_day(&store, day, [before, after], &wanted).await?;
-        difference.days += 1;
+        difference.days += u64::from(since.is_none_or(|since| Day::of(Some(since)) <= day));
         judged.alerts.into_values().for_each(|pair| difference.add(pair));
         for (sum, more) in difference.allow.iter_mut().zip(judged.allow) {
             sum.allowed += more.allowed;

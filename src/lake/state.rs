@@ -1,9 +1,10 @@
 //! What the detectors gathered, kept with the commits until every window is closed, and after.
 //!
 //! A state file holds entries of one day's windows in the order of their keys. So all files of a day are merged by
-//! reading them side by side, whatever their number, in memory for one key. There may be as many keys as there are
-//! addresses in the internet, most of which are seen once: so entries are small and quick to read (postcard behind
-//! their length, four bytes, least first), in one frame of zstd after a line that says what the file is.
+//! reading them side by side, whatever their number, in memory for one key (of up to sixteen days: see `beside`).
+//! There may be as many keys as there are addresses in the internet, most of which are seen once: so entries are small
+//! and quick to read (postcard behind their length, four bytes, least first), in one frame of zstd after a line that
+//! says what the file is.
 //!
 //! What is judged beside the days before it (`detect::history`) has files of its own, named `.history`, so that of those
 //! days nothing else is read.

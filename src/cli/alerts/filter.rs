@@ -12,7 +12,8 @@ use crate::boundary::Severity;
 use crate::detect::{Alert, AlertStatus, detector_names};
 use crate::lake::Day;
 
-/// Windows are not longer than a day: one that began the day before may still be open.
+/// A window ends in the day after the one in which it begins, at the latest: one that began the day before may still be
+/// open.
 const LONGEST_WINDOW: i64 = 86_400_000;
 
 #[derive(Debug, clap::Args)]

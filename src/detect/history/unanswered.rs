@@ -8,7 +8,7 @@
 //! calls by the interface that saw most of them. An alert counts the calls of the ten minutes that are found.
 //!
 //! Ten minutes are found with 3 calls and no answer in them or in the ten minutes after: no accepted reply over TCP of this
-//! server from this port to anybody (so calls of others need not be kept). So it is about servers that answer nobody; where a way is broken for some clients
+//! server from this port to anybody who may ask (so calls that were answered need not be kept). So it is about servers that answer nobody; where a way is broken for some clients
 //! alone, `queries/unanswered.sql` tells. It is said 15 minutes after that at the earliest, by event time, and of a stream
 //! when all its shards are past that; a day is judged by itself, so of its last half hour nothing is said. The numbers are our own.
 //!
@@ -103,7 +103,7 @@ fn finding(group: Group<'_>, member: &Member, panes: &[&Hour], least: u64) -> Fi
         count(many, "call"),
         i64::from(last - first) * PANE,
     );
-    let reason = format!("no answer to anybody; {least} calls in ten minutes are enough");
+    let reason = format!("no answer to anybody who may ask; {least} calls in ten minutes are enough");
     let empty = group.empty(&KIND, (start, end), query.finish(), key);
     let verdict = Some(Verdict::Expected);
     let empty = Finding { severity: Severity::Medium, title, reason: Some(reason), verdict, ..empty };

@@ -181,7 +181,9 @@ impl<'p> Source<'p> {
     fn findings(&self, days: [Option<&'p Probes>; 3], tried: [Option<&'p Tried>; 3]) -> Vec<Finding> {
         let [before, Some(today), after] = tried else { return Vec::new() };
         let [_, Some(of_today), of_after] = days else { return Vec::new() };
-        if goes_on(before, Some(today)) {
+        // then it is told with the day before, but for what begins here and goes on in the next
+        let told = goes_on(before, Some(today));
+        if told && matches!(today.targets, Targets::Crowd(_)) {
             return Vec::new();
         }
         if goes_on(Some(today), after)
@@ -205,10 +207,11 @@ impl<'p> Source<'p> {
         let (vertical, horizontal) = (self.vertical(&seen), self.horizontal(&seen));
         let mut fast = vertical.iter().chain(&horizontal);
         let is_fast = fast.any(|scan| scan.panes.0 < PANES && scan.panes.1 >= 0);
-        let of_the_day = |scans: Vec<Scan<'p>>| scans.into_iter().filter(Scan::is_of_the_day).collect();
+        let is_new = |scan: &Scan<'_>| scan.is_of_the_day() && (!told || scan.panes.1 >= PANES);
+        let of_the_day = |scans: Vec<Scan<'p>>| scans.into_iter().filter(is_new).collect();
         let mut scans = together(of_the_day(vertical), self.thresholds.vertical.alerts);
         scans.extend(together(of_the_day(horizontal), self.thresholds.horizontal.alerts));
-        if !is_fast {
+        if !is_fast && !told {
             scans.extend(self.slow(today));
         }
         scans.iter().filter_map(|scan| self.finding(scan, &seen, today.contacts.len())).collect()

@@ -113,6 +113,17 @@ fn a_crowd_goes_over_midnight() {
     assert_eq!(found, [horizontal(-600, 600, 6000)]);
     let found: Vec<_> = scans(sweep(-100, 6000).collect());
     assert_eq!(found, [horizontal(-600, 600, 6000)]);
+    // the crowd's day after is told with it, but for what begins there and goes on
+    let day = 86_400;
+    let later = || {
+        (0..15).map(move |n| {
+            let flow = format!("203.0.113.7 10.0.2.9 40000 {} 6", 20_000 + n);
+            line("eni-db", &flow, 1, NIGHT + day - 70 + n * 10, "REJECT")
+        })
+    };
+    let found: Vec<_> = scans(sweep(-500, 6000).chain(later()).collect());
+    let vertical = ("scan.vertical".to_owned(), at(day - 600), at(day + 600), 15);
+    assert_eq!(found, [horizontal(-600, day, 6007), vertical]);
     // it began in the morning
     let found: Vec<_> = scans(sweep(-500, 6000).chain(sweep(-13 * 3600, 1)).collect());
     assert_eq!(found.len(), 5, "the day's, and of the day after that of each port: {found:?}");

@@ -46,7 +46,7 @@ fn three_calls_in_ten_minutes_to_which_nothing_comes_back_are_an_alert() {
     let found = beside(&boundary(), lines).into_iter().find(|found| found.detector == "unanswered").unwrap();
     let title = "db 10.0.2.9:5432/tcp does not answer: 3 calls that the map allows got nothing back in 10 minutes";
     assert_eq!((&*found.title, found.severity), (title, Severity::Medium));
-    assert_eq!(found.reason.as_deref(), Some("no answer to anybody; 3 calls in ten minutes are enough"));
+    assert_eq!(found.reason.as_deref(), Some("no answer to anybody who may ask; 3 calls in ten minutes are enough"));
     assert_eq!(found.evidence.len(), 1, "of each ten minutes the earliest");
 }
 

@@ -44,6 +44,10 @@ pub(super) async fn close<S: Store, K: Streams>(context: &Context<S, K>) -> Resu
         let chain = Chain::open_head(store, &alerts).await?;
         let number = chain.next_number();
         let again = tried == Some(number);
+        if !again {
+            // what another closer took away is not lost
+            damaged.clear();
+        }
         let unpublished = match round(context, chain, again, &damaged).await {
             Ok(unpublished) if unpublished.is_empty() || tried.is_some() => return Ok(()),
             Ok(unpublished) => unpublished,

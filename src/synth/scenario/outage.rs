@@ -3,6 +3,7 @@
 use super::Unfit;
 use super::script::Script;
 use crate::boundary::{Verdict, ZoneId};
+use crate::synth::hosts::Group;
 use crate::synth::talk::{Leg, Load, Talk};
 
 /// Lanes of one scenario.
@@ -64,14 +65,14 @@ pub(super) fn return_path(script: &mut Script<'_>) -> Result<(), Unfit> {
 }
 
 pub(super) fn one_sided(script: &mut Script<'_>) -> Result<(), Unfit> {
-    let lanes = script.lanes(|client, server| client.vpc.is_some() && server.vpc.is_some());
-    // that of a host which answers nobody else, where there is one
-    let lane = lanes.iter().find(|lane| !script.groups()[lane.server].spare.is_empty()).or(lanes.first());
-    let lane = *lane.ok_or("no two zones with interfaces may talk")?;
-    let gone = script.groups()[lane.server].spare.last().copied();
+    // a host that is gone answers nobody else
+    let has_gone = |server: &Group| server.vpc.is_some() && !server.spare.is_empty();
+    let lanes = script.lanes(|client, server| client.vpc.is_some() && has_gone(server));
+    let lane = *lanes.first().ok_or("no zone of servers that another may talk to has another address")?;
+    let spare = &script.groups()[lane.server].spare;
+    let gone = spare[spare.len() - 1];
     for again in 0..20 {
-        let talk = script.on_lane(&lane)?;
-        let talk = Talk { server: gone.unwrap_or(talk.server), ..talk };
+        let talk = Talk { server: gone, ..script.on_lane(&lane)? };
         let note = "the request leaves, nobody sees it arrive, nobody answers";
         let load = Load::accepted(3, 180, 2);
         script.plant(&talk, Leg::ClientOut, load, script.moment() + 2 * again, Verdict::Expected, note);
