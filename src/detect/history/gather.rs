@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
+use super::places::{Cell, CompactSum, Family, Place, Rest};
 use super::presence::{MINUTE, Presence, seen_in};
-use super::state::{Call, Cap, History, Hour, Member, Sum, Terms, Who};
+use super::replies::{self, Replier, Replies, pane};
+use super::state::{Call, Cap, History, Member, Terms};
 use super::unanswered::{BYTES, PACKETS, PANE};
-use super::{BEACONS, BUDGETS, DESTINATIONS, EXITS, EXPECTATIONS, PORTS, REFUSED, REPLIES, SERVICES, group_key};
+use super::{BUDGETS, EXPECTATIONS, group_key};
 use crate::boundary::{Boundary, Confidence, Verdict, Watch, WatchKind, ZoneId};
-use crate::detect::gather::{Address, Texts};
+use crate::detect::gather::Texts;
 use crate::detect::scan::CompactRow;
 use crate::detect::seen::Seen;
 use crate::detect::state::State;
@@ -28,108 +30,8 @@ const CELLS: usize = 1 << 13;
 /// Bytes of a member's hour once it is taken, about.
 const HOUR_BYTES: usize = 448;
 
-/// Bytes of a server that replies in a day, compact: they are put together a group at a time.
-const REPLIER_BYTES: usize = 120;
-
 /// Bytes of a call, likewise.
 const CALL_BYTES: usize = 48;
-
-/// What a member belongs to.
-#[derive(Debug, Clone, Copy)]
-enum Family {
-    /// What leaves a zone for the internet, by its source.
-    Exits,
-    /// What was refused, by client zone, client and server zone; members are servers.
-    Refused,
-    /// Requests to a protected service, by client.
-    Services,
-    /// Requests of a confined zone, by server.
-    Destinations,
-    /// Requests to a protected zone, by port.
-    Ports,
-    /// Calls of a host in the internet, by client, port and server.
-    Beacons,
-    /// What has a budget, by client or server. Its port is the number of the watch.
-    Budget,
-    /// Small requests over TCP, by server. Of panes of ten minutes, not of hours.
-    Calls,
-}
-
-impl Family {
-    /// Of the times in which its members are told apart, milliseconds.
-    fn length(self) -> i64 {
-        if let Self::Calls = self { PANE * MINUTE } else { HOUR }
-    }
-}
-
-/// A member of a group, in an hour.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    /// Start of the hour, or of the pane, milliseconds since 1970.
-    hour: i64,
-    family: Family,
-    short: bool,
-    zones: (ZoneId, ZoneId),
-    /// Of the group.
-    client: Option<Address>,
-    /// The member, where it is one.
-    address: Option<Address>,
-    port: u16,
-    protocol: u8,
-}
-
-impl Place {
-    /// The same in three words, to be looked up by: a hash of so few is quick.
-    fn packed(&self) -> [u64; 3] {
-        let address = |address: Option<Address>| match address {
-            None => (0, 0),
-            Some(Address::V4(address)) => (1, u64::from(u32::from(address))),
-            Some(Address::Written(number)) => (2, u64::from(number)),
-        };
-        let ((client_kind, client), (kind, address)) = (address(self.client), address(self.address));
-        let (from, to) = self.zones;
-        let kinds = (self.family as u64) << 5 | u64::from(self.short) << 4 | client_kind << 2 | kind;
-        let zones = u64::from(from.0) << 16 | u64::from(to.0);
-        let port = u64::from(self.port) << 16 | u64::from(self.protocol) << 8 | kinds;
-        [self.hour.cast_unsigned(), zones << 32 | port, client << 32 | address]
-    }
-}
-
-/// What changes with each record of a place.
-#[derive(Debug, Clone)]
-struct Cell {
-    first_seen: Option<i64>,
-    last_seen: i64,
-    /// Of the interface that came first.
-    sum: CompactSum,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct CompactSum {
-    /// Number of the interface's id.
-    interface: u32,
-    flows: u64,
-    bytes: u64,
-}
-
-impl CompactSum {
-    fn add(&mut self, bytes: u64) {
-        self.flows += 1;
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-}
-
-/// What seldom does.
-#[derive(Debug, Clone)]
-struct Rest {
-    place: Place,
-    /// Of other interfaces.
-    sums: Vec<CompactSum>,
-    /// The earliest row; it starts at `first_seen`.
-    first: CompactRow,
-    dstport: Option<u16>,
-    protocol: Option<u8>,
-}
 
 /// Members and their hours of one worker.
 #[derive(Debug, Default)]
@@ -144,99 +46,6 @@ pub(in crate::detect) struct Gatherer {
     /// The second of its day in which a call of a packed place begins, by its port.
     calls: FxHashMap<([u64; 3], u16), u32>,
     replies: Replies,
-}
-
-/// Servers that replied over TCP, by day, with the panes in which they did as bits.
-#[derive(Debug, Default)]
-struct Replies {
-    places: FxHashMap<Replier, u32>,
-    repliers: Vec<Replier>,
-    panes: Vec<[u64; 3]>,
-    /// Those of IPv4 that replied lately, by some bits of address and port: nearly every second record is a reply.
-    recent: Box<[Recent]>,
-}
-
-/// A server's port of TCP in a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Replier {
-    address: Address,
-    port: u16,
-    zone: ZoneId,
-    /// Days since 1970.
-    day: i64,
-}
-
-/// A server that replied lately, and its place.
-#[derive(Debug, Clone, Copy)]
-struct Recent {
-    address: u32,
-    port: u16,
-    zone: ZoneId,
-    /// Days since 1970.
-    day: i32,
-    place: u32,
-}
-
-impl Replies {
-    /// So many that few servers share one: those that are not used are never touched.
-    const SLOTS: usize = 1 << 13;
-
-    /// Where the panes of a server's day are; `None`: it did not reply, as far as is known.
-    fn place(&mut self, replier: Replier) -> Option<u32> {
-        let Address::V4(address) = replier.address else { return self.places.get(&replier).copied() };
-        let Replier { port, zone, .. } = replier;
-        let (address, day) = (u32::from(address), i32::try_from(replier.day).ok()?);
-        let mixed = (u64::from(address) << 16 | u64::from(port)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let slot = self.recent.get_mut((mixed >> 51) as usize);
-        if let Some(known) = &slot
-            && (known.address, known.port, known.zone, known.day) == (address, port, zone, day)
-        {
-            return Some(known.place);
-        }
-        let place = self.places.get(&replier).copied()?;
-        slot.into_iter().for_each(|slot| *slot = Recent { address, port, zone, day, place });
-        Some(place)
-    }
-
-    /// It replied in this pane of the day; whether it is a new one.
-    fn add(&mut self, replier: Replier, pane: u8) -> bool {
-        if self.recent.is_empty() {
-            let nobody = Recent { address: 0, port: 0, zone: ZoneId::ANY, day: i32::MIN, place: 0 };
-            self.recent = vec![nobody; Self::SLOTS].into();
-        }
-        let found = self.place(replier);
-        let place = found.unwrap_or_else(|| {
-            self.repliers.push(replier);
-            self.panes.push([0; 3]);
-            let place = self.panes.len() as u32 - 1;
-            self.places.insert(replier, place);
-            place
-        });
-        if let Some(word) = self.panes.get_mut(place as usize).and_then(|panes| panes.get_mut(usize::from(pane / 64))) {
-            *word |= 1 << (pane % 64);
-        }
-        found.is_none()
-    }
-
-    /// Whether it is known that it replied in this pane of the day.
-    fn has(&mut self, replier: Replier, pane: u8) -> bool {
-        let Some(place) = self.place(replier) else { return false };
-        let word = self.panes.get(place as usize).and_then(|panes| panes.get(usize::from(pane / 64)));
-        word.is_some_and(|word| word >> (pane % 64) & 1 == 1)
-    }
-}
-
-impl Replier {
-    /// As a member of its group, with the panes in which it replied.
-    fn member(&self, panes: [u64; 3], texts: &Texts) -> Member {
-        let mut minutes = [0; 24];
-        let replied = |pane: usize| panes.get(pane / 64).is_some_and(|bits| bits >> (pane % 64) & 1 == 1);
-        for (hour, first) in minutes.iter_mut().zip((0..144).step_by(6)) {
-            let of_hour = (0..6).filter(|pane| replied(first + pane));
-            *hour = of_hour.fold(0, |bits: u64, pane| bits | 1 << (pane as i64 * PANE));
-        }
-        seen_in(Who::Address(texts.logged(self.address)), minutes)
-    }
 }
 
 /// What makes a group's state.
@@ -364,7 +173,7 @@ impl Gatherer {
         let (Some(port), Some(_)) = (record.srcport(), record.dstport()) else { return 0 };
         let Some(address) = texts.address(seen.server()) else { return 0 };
         let day = time.div_euclid(DAY);
-        if self.replies.add(Replier { address, port, zone, day }, pane(time)) { REPLIER_BYTES } else { 0 }
+        self.replies.add(Replier { address, port, zone, day }, pane(time))
     }
 
     /// A small request was sent to a server; returns by how many bytes, about, the state grew.
@@ -470,11 +279,11 @@ impl Gatherer {
             parts.cells.extend(cells);
         }
         let mut replying: FxHashMap<(i64, ZoneId, u16), Vec<u32>> = FxHashMap::default();
-        for (number, replier) in (0..).zip(&self.replies.repliers) {
+        for (number, replier) in (0..).zip(self.replies.repliers()) {
             replying.entry((replier.day, replier.zone, replier.port)).or_default().push(number);
         }
         for ((day, zone, port), numbers) in replying {
-            groups.entry(replies(day * DAY, zone, port, boundary)).or_default().replies.extend(numbers);
+            groups.entry(replies::key(day * DAY, zone, port, boundary)).or_default().replies.extend(numbers);
         }
         std::mem::take(&mut self.presence)
             .take(boundary, texts, &mut |key, member| groups.entry(key).or_default().ready.extend(member));
@@ -484,10 +293,7 @@ impl Gatherer {
         }
         for (key, Parts { protected, cells, replies, ready: mut members }) in groups {
             self.expand(cells, &mut calls, texts, &mut members);
-            let replied = replies.into_iter().map(|place| place as usize).filter_map(|place| {
-                Some(self.replies.repliers.get(place)?.member(*self.replies.panes.get(place)?, texts))
-            });
-            members.extend(replied);
+            members.extend(replies.into_iter().filter_map(|place| self.replies.member(place, texts)));
             let terms = terms(&key, boundary).map(Box::new);
             put(key, State::History(History { terms, ..History::new(protected, members) }))?;
         }
@@ -535,97 +341,6 @@ impl Gatherer {
     }
 }
 
-impl Place {
-    /// The group that it belongs to.
-    fn group(&self) -> Self {
-        let (port, protocol) = if let Family::Ports = self.family { (0, 0) } else { (self.port, self.protocol) };
-        Self { hour: self.day(), short: false, address: None, port, protocol, ..*self }
-    }
-
-    /// Where it is of small requests: to whom, and in which pane of the day.
-    fn call(&self) -> Option<(Replier, u8)> {
-        let (Family::Calls, Some(address), (_, zone)) = (self.family, self.address, self.zones) else { return None };
-        Some((Replier { address, port: self.port, zone, day: self.hour.div_euclid(DAY) }, pane(self.hour)))
-    }
-
-    /// The same of all hours of its member.
-    fn of_member(&self) -> Self {
-        Self { hour: self.day(), short: false, ..*self }
-    }
-
-    /// Start of its day, milliseconds since 1970.
-    fn day(&self) -> i64 {
-        self.hour - self.hour.rem_euclid(DAY)
-    }
-
-    /// The member.
-    fn who(&self, texts: &Texts) -> Who {
-        match self.family {
-            Family::Ports => Who::Port(self.port, self.protocol),
-            _ => self.address.map_or(Who::Unknown, |address| Who::Address(texts.logged(address))),
-        }
-    }
-
-    /// The key of a group.
-    fn key(&self, boundary: &Boundary, texts: &Texts) -> Option<Key> {
-        let of = |family| group_key(self.day(), family);
-        let name = |zone: ZoneId| Some(boundary.zone_name(zone).to_owned());
-        let client_addr = || self.client.map(|address| texts.written(address));
-        let (client, server) = self.zones;
-        let between = |family| Key { client_zone: name(client), server_zone: name(server), ..of(family) };
-        let service = |family| Key { server_port: Some(self.port), protocol: Some(self.protocol), ..between(family) };
-        Some(match self.family {
-            Family::Exits => between(EXITS),
-            Family::Refused => Key { client_addr: client_addr(), ..between(REFUSED) },
-            Family::Beacons => Key { client_addr: client_addr(), ..service(BEACONS) },
-            Family::Services => service(SERVICES),
-            Family::Destinations => service(DESTINATIONS),
-            Family::Ports => Key { server_zone: name(server), ..of(PORTS) },
-            Family::Calls => replies(self.day(), server, self.port, boundary),
-            Family::Budget => watched(self.day(), boundary.watches().get(usize::from(self.port))?),
-        })
-    }
-}
-
-impl Cell {
-    /// Adds what another place has, each with its rest.
-    fn merge(&mut self, rest: &mut Rest, other: &Self, of_other: &Rest, texts: &Texts) {
-        self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
-        self.last_seen = self.last_seen.max(other.last_seen);
-        for sum in std::iter::once(&other.sum).chain(&of_other.sums) {
-            let mut have = std::iter::once(&mut self.sum).chain(&mut rest.sums);
-            match have.find(|have| have.interface == sum.interface) {
-                Some(have) => {
-                    have.flows += sum.flows;
-                    have.bytes = have.bytes.saturating_add(sum.bytes);
-                }
-                None => rest.sums.push(*sum),
-            }
-        }
-        if of_other.first.before(&rest.first, texts) {
-            (rest.first, rest.dstport, rest.protocol) = (of_other.first, of_other.dstport, of_other.protocol);
-        }
-    }
-
-    fn expand(&self, rest: &Rest, texts: &Texts) -> Hour {
-        let place = &rest.place;
-        let all = || std::iter::once(&self.sum).chain(&rest.sums);
-        let sum = |sum: &CompactSum| Sum { interface: texts.shared(sum.interface), flows: sum.flows, bytes: sum.bytes };
-        let mut sums: Vec<Sum> = all().map(sum).collect();
-        sums.sort_by(|one, other| one.interface.cmp(&other.interface));
-        Hour {
-            // fewer than 24, of panes than 144
-            hour: ((place.hour - place.day()) / place.family.length()) as u8,
-            short: place.short,
-            flows: all().map(|sum| sum.flows).sum(),
-            first_seen: self.first_seen,
-            last_seen: Some(self.last_seen),
-            sums,
-            first: rest.first.first(rest.dstport, rest.protocol, texts),
-        }
-    }
-}
-
 fn number(seen: &Seen<'_, '_>, field: Field) -> u64 {
     seen.record.number(field).and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
 }
@@ -636,22 +351,10 @@ fn is_call(seen: &Seen<'_, '_>) -> bool {
     packets.zip(bytes).is_some_and(|(packets, bytes)| packets <= PACKETS && bytes <= BYTES * packets)
 }
 
-/// The pane of the day.
-fn pane(time: i64) -> u8 {
-    // fewer than 144
-    (time.rem_euclid(DAY) / (PANE * MINUTE)) as u8
-}
-
 /// Whether a request is of a short conversation.
 fn is_short(seen: &Seen<'_, '_>) -> bool {
     let [packets, bytes] = [Field::Packets, Field::Bytes].map(|field| seen.record.number(field));
     packets.is_some_and(|packets| packets <= SHORT_PACKETS) && bytes.is_some_and(|bytes| bytes <= SHORT_BYTES)
-}
-
-/// The key of the servers of a zone that reply from a port of TCP, or are called there.
-fn replies(day: i64, server: ZoneId, port: u16, boundary: &Boundary) -> Key {
-    let server_zone = Some(boundary.zone_name(server).to_owned());
-    Key { server_zone, server_port: Some(port), protocol: Some(6), ..group_key(day, REPLIES) }
 }
 
 /// The watches that may count a record whose client is in this zone, with their places.
