@@ -25,7 +25,7 @@ use super::store::{StagedFile, Store};
 use crate::detect::{Alert, AlertStatus, History, Hours, Key, Probes, State, alert_key, is_history};
 
 /// What the file is; another form gets another number.
-const MAGIC: &[u8] = b"flowbound state 6\n";
+const MAGIC: &[u8] = b"flowbound state 7\n";
 /// Of zstd: the first is quick, and what repeats in state (URIs, zones) is near.
 const LEVEL: i32 = 1;
 /// 128 KiB, so that many files can be read side by side.

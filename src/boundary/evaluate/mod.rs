@@ -94,8 +94,8 @@ pub struct Boundary {
     protected: Box<[bool]>,
     confined: Box<[bool]>,
     watches: Box<[Watch]>,
-    /// By the client's zone: see [`Self::watching`].
-    watching: Box<[Box<[u16]>]>,
+    /// By zone: see [`Self::watching`].
+    watching: Box<[[u64; 2]]>,
 }
 
 /// Where a record's ends are.
@@ -140,7 +140,7 @@ impl Boundary {
             nacls: nacl::in_order(&map),
             protected: protected::protected(&map, &selection, &zones),
             confined: protected::confined(&map, &selection),
-            watching: watch::by_client(&watches, &map),
+            watching: watch::by_zone(&watches, &map),
             watches,
             policies,
             zones,

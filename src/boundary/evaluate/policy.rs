@@ -96,6 +96,11 @@ impl Policies {
         Self { rulebook, memo }
     }
 
+    /// Numbers of a class's groups as a client and as a server: what has the same has the same policies at that end.
+    pub(super) fn groups(&self, class: ClassId) -> [u32; 2] {
+        [self.rulebook.clients.of(class), self.rulebook.servers.of(class)]
+    }
+
     /// The policy of a client's class towards a port at a server's class.
     #[inline]
     pub(super) fn of(&self, client: ClassId, server: ClassId, port: Port) -> Policy {

@@ -1,6 +1,8 @@
 //! What the map wants watched over time: budgets of exits and of expectations, and how often. A verdict knows nothing
 //! of them; a record is asked whether it is one of those that count, and SQL finds the same rows in the lake.
 
+use std::collections::BTreeMap;
+
 use super::policy::Policies;
 use super::ports::{Port, PortClasses, Protocol, Span, spans};
 use super::zones::{ClassId, Zones, lineage};
@@ -46,6 +48,9 @@ pub struct Watch {
     /// Whether the map permits any of it. What must be seen and is not permitted can only be met by breaches: the map
     /// contradicts itself (lint L07).
     pub permitted: bool,
+    /// By id of the zone, whether records count whose client, and whose server, may be in it.
+    client: Box<[bool]>,
+    server: Box<[bool]>,
     subject: Subject,
     /// By id of the zone, whether it has addresses in a VPC.
     inside: Box<[bool]>,
@@ -56,9 +61,6 @@ enum Subject {
     /// What this rule allows: its index.
     Rule(u16),
     Path {
-        /// By id of the zone.
-        client: Box<[bool]>,
-        server: Box<[bool]>,
         /// By protocol.
         ports: [Vec<Span>; 4],
         action: Option<Action>,
@@ -74,17 +76,14 @@ impl Watch {
 
     /// Whether the policy allows any of the traffic that counts.
     fn is_permitted(&self, policies: &Policies, zones: &Zones, ports: &PortClasses) -> bool {
-        let all: Box<[bool]> = vec![true; self.inside.len()].into();
-        let (client, server) = match &self.subject {
-            Subject::Rule(_) => (&all, &all),
-            Subject::Path { client, server, .. } => (client, server),
-        };
-        let ends = |is: &[bool]| {
+        // of a group one is enough, and one that is local
+        let ends = |is: &[bool], end: usize| {
             let classes = (0..).map(ClassId).zip(zones.classes());
-            let of = classes.filter(|(_, class)| is.get(usize::from(class.primary.0)).is_some_and(|is| *is));
-            of.map(|(id, class)| (id, class.local)).collect::<Vec<_>>()
+            let of = classes.filter(|(_, class)| is_in(is, class.primary));
+            let of = of.map(|(id, class)| ((policies.groups(id)[end], class.local), id));
+            of.collect::<BTreeMap<_, _>>().into_iter().map(|((_, local), id)| (id, local)).collect::<Vec<_>>()
         };
-        let (clients, servers) = (ends(client), ends(server));
+        let (clients, servers) = (ends(&self.client, 0), ends(&self.server, 1));
         // between two ports where a service begins or ends nothing tells ports apart
         let ports: Vec<Port> = match &self.subject {
             Subject::Rule(_) => ports.first_ports().collect(),
@@ -116,14 +115,13 @@ impl Watch {
                 judgement.verdict == Verdict::Expected
                     && matches!(judgement.credit, Credit::Grants { egress, ingress } if credited(egress) || credited(ingress))
             }
-            Subject::Path { client, server, ports, action } => {
-                let is_in = |zones: &[bool], zone: ZoneId| zones.get(usize::from(zone.0)).is_some_and(|is| *is);
+            Subject::Path { ports, action } => {
                 let port = if path.client_is_source { record.dstport() } else { record.srcport() };
                 let protocol = record.protocol().map(Protocol::of);
                 // what comes after its connection was closed is refused, and no harm
                 judgement.verdict != Verdict::Stray
-                    && is_in(client, from)
-                    && is_in(server, to)
+                    && is_in(&self.client, from)
+                    && is_in(&self.server, to)
                     && action.is_none_or(|action| record.action() == Some(action))
                     && protocol
                         .and_then(|protocol| ports.get(protocol as usize))
@@ -133,25 +131,41 @@ impl Watch {
     }
 }
 
+fn is_in(zones: &[bool], zone: ZoneId) -> bool {
+    zones.get(usize::from(zone.0)).is_some_and(|is| *is)
+}
+
 impl Boundary {
     /// What the map wants watched, of what takes part.
     pub fn watches(&self) -> &[Watch] {
         &self.watches
     }
 
-    /// Those that may count a record whose client is in this zone, as their places in [`Self::watches`].
-    pub fn watching(&self, client: ZoneId) -> &[u16] {
-        self.watching.get(usize::from(client.0)).map(|places| &**places).unwrap_or_default()
+    /// Those that may count a record between these zones, with their places in [`Self::watches`]. Every record is asked
+    /// for them, and between most zones there is none: so a watch is a bit, with every 64th after it.
+    pub fn watching(&self, client: ZoneId, server: ZoneId) -> impl Iterator<Item = (u16, &Watch)> {
+        let of = |zone: ZoneId| self.watching.get(usize::from(zone.0)).copied().unwrap_or_default();
+        let ([as_client, _], [_, as_server]) = (of(client), of(server));
+        let mut left = as_client & as_server;
+        let bits = std::iter::from_fn(move || {
+            let bit = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (bit < u64::BITS).then_some(bit as usize)
+        });
+        let of_bit = |bit| (0_u16..).zip(&self.watches).skip(bit).step_by(u64::BITS as usize);
+        bits.flat_map(of_bit)
     }
 }
 
-/// By the client's zone, the watches that may count its records: of few zones there is any.
-pub(super) fn by_client(watches: &[Watch], map: &BoundaryMap) -> Box<[Box<[u16]>]> {
-    let may = |watch: &Watch, zone: u16| match &watch.subject {
-        Subject::Rule(_) => true,
-        Subject::Path { client, .. } => client.get(usize::from(zone)).is_some_and(|is| *is),
+/// By zone, the bits of those that may count its records where it is the client's, and where it is the server's.
+pub(super) fn by_zone(watches: &[Watch], map: &BoundaryMap) -> Box<[[u64; 2]]> {
+    let of = |zone: u16| {
+        let bits = (0..u64::BITS).cycle().map(|bit| 1_u64 << bit);
+        bits.zip(watches).fold([0; 2], |[as_client, as_server], (bit, watch)| {
+            let of = |zones| if is_in(zones, ZoneId(zone)) { bit } else { 0 };
+            [as_client | of(&watch.client), as_server | of(&watch.server)]
+        })
     };
-    let of = |zone| (0..).zip(watches).filter(|(_, watch)| may(watch, zone)).map(|(place, _)| place).collect();
     (0..ZoneId::declared(map.zones.len()).0).map(of).collect()
 }
 
@@ -194,8 +208,18 @@ fn smaller(one: &Watch, other: &Watch) -> bool {
     bytes(one) < bytes(other)
 }
 
-fn watch(id: &str, kind: WatchKind, (subject, what, condition): (Subject, String, String), inside: &[bool]) -> Watch {
-    Watch { id: id.to_owned(), kind, what, condition, permitted: true, subject, inside: inside.into() }
+fn watch(id: &str, kind: WatchKind, counted: Counted, inside: &[bool]) -> Watch {
+    let Counted { client, server, subject, what, condition } = counted;
+    Watch { id: id.to_owned(), kind, what, condition, permitted: true, client, server, subject, inside: inside.into() }
+}
+
+/// Which records a watch counts.
+struct Counted {
+    client: Box<[bool]>,
+    server: Box<[bool]>,
+    subject: Subject,
+    what: String,
+    condition: String,
 }
 
 /// Notes what the map does not permit of what must be seen. (A refusal needs no permission.)
@@ -220,7 +244,7 @@ fn subject(
     zones: &Zones,
     expect: &Expect,
     kind: WatchKind,
-) -> Option<(Subject, String, String)> {
+) -> Option<Counted> {
     let (accepted, ways) = match kind {
         // what is refused carries nothing
         WatchKind::Budget { .. } => (Some(Action::Accept), ", both ways"),
@@ -233,12 +257,19 @@ fn subject(
             let rule = u16::try_from(place).ok()?;
             let id_text = id.replace('\'', "''");
             let condition = format!("verdict = 'expected' AND list_contains(string_split(rule, '+'), '{id_text}')");
-            Some((Subject::Rule(rule), format!("what {id} allows{ways}"), condition))
+            let rule_of_map = map.rules.get(place)?;
+            Some(Counted {
+                client: within(map, zones, &rule_of_map.from),
+                server: within(map, zones, &rule_of_map.to),
+                subject: Subject::Rule(rule),
+                what: format!("what {id} allows{ways}"),
+                condition,
+            })
         }
         ExpectSubject::Path { from, to, service, action } => {
-            let (subject, what, condition) = path(map, zones, (from, to, service), action.or(accepted));
+            let counted = path(map, zones, (from, to, service), action.or(accepted));
             let action = action.map_or(String::new(), |action| format!(", {}", action.as_str()));
-            Some((subject, format!("{what}{action}{ways}"), condition))
+            Some(Counted { what: format!("{}{action}{ways}", counted.what), ..counted })
         }
     }
 }
@@ -248,7 +279,7 @@ fn path(
     zones: &Zones,
     (from, to, service): (&[ZoneId], &[ZoneId], &Services),
     action: Option<Action>,
-) -> (Subject, String, String) {
+) -> Counted {
     let (client, server) = (within(map, zones, from), within(map, zones, to));
     let ports = Protocol::ALL.map(|protocol| spans(map, service, protocol));
     let mut conditions = vec!["verdict <> 'stray' AND orientation IS NOT NULL".to_owned()];
@@ -286,7 +317,7 @@ fn path(
         }
     };
     let what = format!("{} to {} for {services}", names(from), names(to));
-    (Subject::Path { client, server, ports, action }, what, conditions.join(" AND "))
+    Counted { client, server, subject: Subject::Path { ports, action }, what, condition: conditions.join(" AND ") }
 }
 
 /// The zones that are one of these or inside of one, by id; of a built-in zone as `vpc`, those with addresses in it.

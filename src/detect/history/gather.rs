@@ -82,13 +82,6 @@ impl Gatherer {
         }
         let (Some(path), Some((client, server))) = (judgement.path, judgement.zones) else { return grown };
         self.presence.narrow(interface, client, server);
-        for (number, watch) in watching(boundary, client) {
-            if let WatchKind::Expectation { .. } = watch.kind
-                && watch.sees(record, judgement)
-            {
-                grown += self.presence.expect(usize::from(number), start, time);
-            }
-        }
         let place = Place {
             hour: time - time.rem_euclid(HOUR),
             family: Family::Exits,
@@ -99,6 +92,23 @@ impl Gatherer {
             port: 0,
             protocol: 0,
         };
+        let accepted = record.action() == Some(Action::Accept);
+        for (number, watch) in boundary.watching(client, server) {
+            if !watch.sees(record, judgement) {
+                continue;
+            }
+            match watch.kind {
+                WatchKind::Expectation { .. } => grown += self.presence.expect(usize::from(number), start, time),
+                WatchKind::Budget { both_ways, .. } if accepted && (both_ways || path.client_is_source) => {
+                    let zones = (ZoneId::ANY, ZoneId::ANY);
+                    let whose = if watch.is_by_client(client) { seen.client() } else { seen.server() };
+                    let address = texts.address(whose);
+                    let place = Place { family: Family::Budget, port: number, zones, address, ..place };
+                    grown += self.add(place, seen, time, interface, texts);
+                }
+                WatchKind::Budget { .. } => {}
+            }
+        }
         let mut add = |place, by, texts: &mut Texts| grown += self.add(place, seen, time, by, texts);
         if matches!(judgement.verdict, Verdict::Blocked | Verdict::Attempt) {
             let known = client != ZoneId::INTERNET;
@@ -106,20 +116,8 @@ impl Gatherer {
             let address = texts.address(seen.server());
             add(Place { family: Family::Refused, client, address, ..place }, interface, texts);
         }
-        if record.action() != Some(Action::Accept) {
+        if !accepted {
             return grown;
-        }
-        for (number, watch) in watching(boundary, client) {
-            if let WatchKind::Budget { both_ways, .. } = watch.kind
-                && (both_ways || path.client_is_source)
-                && watch.sees(record, judgement)
-            {
-                let zones = (ZoneId::ANY, ZoneId::ANY);
-                let place = Place { family: Family::Budget, port: number, zones, ..place };
-                let whose = if watch.is_by_client(client) { seen.client() } else { seen.server() };
-                let address = texts.address(whose);
-                add(Place { address, ..place }, interface, texts);
-            }
         }
         let (source, destination) = if path.client_is_source { (client, server) } else { (server, client) };
         if destination == ZoneId::INTERNET && source != ZoneId::INTERNET {
@@ -215,7 +213,7 @@ impl Gatherer {
         let found = *self.places.entry(place.packed()).or_insert(next);
         if found == next {
             let sum = CompactSum { interface, flows: 1, bytes };
-            self.cells.push(Cell { first_seen: start, last_seen: time, sum });
+            self.cells.push(Cell { first_seen: start, last_seen: time, sums: [sum, CompactSum::default()] });
             self.rest.push(Rest {
                 place,
                 sums: Vec::new(),
@@ -226,25 +224,22 @@ impl Gatherer {
             return HOUR_BYTES;
         }
         let Some(cell) = self.cells.get_mut(found as usize) else { return 0 };
+        cell.last_seen = cell.last_seen.max(time);
         // what has no start comes first, and is no first time
         let early = start.is_none_or(|start| cell.first_seen.is_none_or(|first| start <= first));
-        if cell.sum.interface == interface && !early {
-            cell.last_seen = cell.last_seen.max(time);
-            cell.sum.add(bytes);
+        if !early && let Some(sum) = cell.near(interface) {
+            sum.add(bytes);
             return 0;
         }
         let Some(rest) = self.rest.get_mut(found as usize) else { return 0 };
-        cell.first_seen = [cell.first_seen, start].into_iter().flatten().min();
-        cell.last_seen = cell.last_seen.max(time);
-        let mut sums = std::iter::once(&mut cell.sum).chain(&mut rest.sums);
-        match sums.find(|sum| sum.interface == interface) {
-            Some(sum) => sum.add(bytes),
-            None => rest.sums.push(CompactSum { interface, flows: 1, bytes }),
-        }
-        if early && rest.first.after(start, seen, texts) {
-            rest.first = CompactRow::of(seen, texts);
-            rest.dstport = seen.record.dstport();
-            rest.protocol = seen.record.protocol();
+        cell.sum(rest, interface).add(bytes);
+        if early {
+            cell.first_seen = [cell.first_seen, start].into_iter().flatten().min();
+            if rest.first.after(start, seen, texts) {
+                rest.first = CompactRow::of(seen, texts);
+                rest.dstport = seen.record.dstport();
+                rest.protocol = seen.record.protocol();
+            }
         }
         0
     }
@@ -355,12 +350,6 @@ fn is_call(seen: &Seen<'_, '_>) -> bool {
 fn is_short(seen: &Seen<'_, '_>) -> bool {
     let [packets, bytes] = [Field::Packets, Field::Bytes].map(|field| seen.record.number(field));
     packets.is_some_and(|packets| packets <= SHORT_PACKETS) && bytes.is_some_and(|bytes| bytes <= SHORT_BYTES)
-}
-
-/// The watches that may count a record whose client is in this zone, with their places.
-fn watching(boundary: &Boundary, client: ZoneId) -> impl Iterator<Item = (u16, &Watch)> {
-    let watch = |place: &u16| Some((*place, boundary.watches().get(usize::from(*place))?));
-    boundary.watching(client).iter().filter_map(watch)
 }
 
 /// The family of what the map wants watched.

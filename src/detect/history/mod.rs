@@ -42,6 +42,7 @@ mod presence;
 mod replies;
 mod silent;
 mod state;
+mod stored;
 mod unanswered;
 
 pub(super) use gather::Gatherer;

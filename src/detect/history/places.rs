@@ -78,11 +78,11 @@ impl Place {
 pub(super) struct Cell {
     pub(super) first_seen: Option<i64>,
     pub(super) last_seen: i64,
-    /// Of the interface that came first.
-    pub(super) sum: CompactSum,
+    /// Of the interfaces that came first: both ends' of most. What has no rows is not used yet.
+    pub(super) sums: [CompactSum; 2],
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct CompactSum {
     /// Number of the interface's id.
     pub(super) interface: u32,
@@ -101,7 +101,7 @@ impl CompactSum {
 #[derive(Debug, Clone)]
 pub(super) struct Rest {
     pub(super) place: Place,
-    /// Of other interfaces.
+    /// Of interfaces beyond those of the cell.
     pub(super) sums: Vec<CompactSum>,
     /// The earliest row; it starts at `first_seen`.
     pub(super) first: CompactRow,
@@ -162,19 +162,40 @@ impl Place {
 }
 
 impl Cell {
+    /// What this interface recorded, where it is among the first.
+    pub(super) fn near(&mut self, interface: u32) -> Option<&mut CompactSum> {
+        let sum = self.sums.iter_mut().find(|sum| sum.interface == interface || sum.flows == 0)?;
+        sum.interface = interface;
+        Some(sum)
+    }
+
+    /// What this interface recorded, wherever that stands.
+    pub(super) fn sum<'s>(&'s mut self, rest: &'s mut Rest, interface: u32) -> &'s mut CompactSum {
+        if let Some(sum) = self.near(interface) {
+            return sum;
+        }
+        let sums = &mut rest.sums;
+        let found = sums.iter().position(|sum| sum.interface == interface);
+        let place = found.unwrap_or_else(|| {
+            sums.push(CompactSum { interface, ..CompactSum::default() });
+            sums.len() - 1
+        });
+        &mut sums[place]
+    }
+
+    /// What each interface recorded.
+    fn all<'s>(&'s self, rest: &'s Rest) -> impl Iterator<Item = &'s CompactSum> {
+        self.sums.iter().filter(|sum| sum.flows > 0).chain(&rest.sums)
+    }
+
     /// Adds what another place has, each with its rest.
     pub(super) fn merge(&mut self, rest: &mut Rest, other: &Self, of_other: &Rest, texts: &Texts) {
         self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
         self.last_seen = self.last_seen.max(other.last_seen);
-        for sum in std::iter::once(&other.sum).chain(&of_other.sums) {
-            let mut have = std::iter::once(&mut self.sum).chain(&mut rest.sums);
-            match have.find(|have| have.interface == sum.interface) {
-                Some(have) => {
-                    have.flows += sum.flows;
-                    have.bytes = have.bytes.saturating_add(sum.bytes);
-                }
-                None => rest.sums.push(*sum),
-            }
+        for sum in other.all(of_other) {
+            let have = self.sum(rest, sum.interface);
+            have.flows += sum.flows;
+            have.bytes = have.bytes.saturating_add(sum.bytes);
         }
         if of_other.first.before(&rest.first, texts) {
             (rest.first, rest.dstport, rest.protocol) = (of_other.first, of_other.dstport, of_other.protocol);
@@ -183,7 +204,7 @@ impl Cell {
 
     pub(super) fn expand(&self, rest: &Rest, texts: &Texts) -> Hour {
         let place = &rest.place;
-        let all = || std::iter::once(&self.sum).chain(&rest.sums);
+        let all = || self.all(rest);
         let sum = |sum: &CompactSum| Sum { interface: texts.shared(sum.interface), flows: sum.flows, bytes: sum.bytes };
         let mut sums: Vec<Sum> = all().map(sum).collect();
         sums.sort_by(|one, other| one.interface.cmp(&other.interface));

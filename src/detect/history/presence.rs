@@ -323,6 +323,8 @@ fn mark(minutes: &mut [u64; 24], moment: i64) {
 /// A member that was seen in these minutes of the hours of a day.
 pub(super) fn seen_in(who: Who, minutes: [u64; 24]) -> Member {
     let hours = (0..).zip(minutes).filter(|(_, bits)| *bits != 0);
-    let minutes = hours.map(|(hour, bits)| Minutes { hour, bits }).collect();
+    // there are many of them, and room that grows is made several times
+    let mut minutes = Vec::with_capacity(hours.clone().count());
+    minutes.extend(hours.map(|(hour, bits)| Minutes { hour, bits }));
     Member { who, hours: Vec::new(), minutes, each: Vec::new(), calls: Vec::new(), zones: None }
 }

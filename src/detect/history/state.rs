@@ -1,11 +1,9 @@
 //! What a group did in one UTC day, hour by hour and member by member: the state of the detectors that compare with the
 //! days before. Histories of one group and day merge in any order to the same history (I7, I8).
 
-use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::beacon::CALLS;
 use super::past::minutes;
@@ -48,32 +46,8 @@ impl Who {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text(pub Arc<str>);
 
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'d> Deserialize<'d> for Text {
-    fn deserialize<D: Deserializer<'d>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl Visitor<'_> for Read {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.into()))
-            }
-        }
-        deserializer.deserialize_str(Read)
-    }
-}
-
 /// A row of `flows` as evidence, as it is kept of each hour. Ordered by time and place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct First {
     /// Start of the record, milliseconds since 1970.
     pub start: Option<i64>,
@@ -116,7 +90,7 @@ impl First {
 }
 
 /// What one interface recorded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sum {
     /// Its id; empty where the format lacks it.
     pub interface: Text,
@@ -127,7 +101,7 @@ pub struct Sum {
 }
 
 /// Rows of one hour.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hour {
     /// The hour of the day.
     pub hour: u8,
@@ -233,6 +207,7 @@ pub struct Member {
     /// Which one.
     pub who: Who,
     /// Hours with rows, in order.
+    #[serde(skip)] // those of all members are stored together: see `stored`
     pub hours: Vec<Hour>,
     /// Hours in which it was seen, in order; of interfaces and the clock alone.
     pub minutes: Vec<Minutes>,
@@ -299,7 +274,7 @@ impl Member {
 }
 
 /// What the members of a group did in a day.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// The group's zone is a protected one.
     pub protected: bool,

@@ -1,0 +1,168 @@
+//! How a history is stored: each text once, and the hours of all members in one list.
+//!
+//! Most of a history are hours, and most of an hour are texts that stand in many: the URI of an object, the id of an
+//! interface. So they are written once and are numbers elsewhere, in the order in which they come; and lists within
+//! lists are one list with lengths, to be read without room for each.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::state::{First, History, Hour, Member, Sum, Terms, Text};
+use crate::boundary::Verdict;
+use crate::detect::scan::Logged;
+use crate::record::Action;
+
+/// The whole of it; see [`History`].
+#[derive(Serialize, Deserialize)]
+struct Stored<'t, T, M, A> {
+    protected: bool,
+    cut: bool,
+    terms: T,
+    /// Without their hours.
+    members: M,
+    #[serde(borrow)]
+    texts: Vec<&'t str>,
+    /// Hours of each member.
+    lengths: Vec<u32>,
+    hours: Vec<StoredHour<A>>,
+    sums: Vec<StoredSum>,
+}
+
+/// See [`Sum`].
+#[derive(Serialize, Deserialize)]
+struct StoredSum {
+    interface: u32,
+    flows: u64,
+    bytes: u64,
+}
+
+/// See [`Hour`] and [`First`].
+#[derive(Serialize, Deserialize)]
+struct StoredHour<A> {
+    hour: u8,
+    short: bool,
+    flows: u64,
+    first_seen: Option<i64>,
+    last_seen: Option<i64>,
+    /// How many.
+    sums: u32,
+    start: Option<i64>,
+    source: u32,
+    line: i64,
+    srcaddr: Option<A>,
+    srcport: Option<u16>,
+    dstaddr: Option<A>,
+    dstport: Option<u16>,
+    protocol: Option<u8>,
+    action: Option<Action>,
+    verdict: Verdict,
+}
+
+/// Texts as they come, each once.
+#[derive(Default)]
+struct Numbers<'t> {
+    /// By where it stands: what one worker gathered has a text once.
+    places: FxHashMap<*const u8, u32>,
+    numbers: FxHashMap<&'t str, u32>,
+    texts: Vec<&'t str>,
+}
+
+impl<'t> Numbers<'t> {
+    fn of(&mut self, text: &'t Text) -> u32 {
+        let Self { places, numbers, texts } = self;
+        *places.entry(text.0.as_ptr()).or_insert_with(|| {
+            *numbers.entry(&text.0).or_insert_with(|| {
+                texts.push(&text.0);
+                texts.len() as u32 - 1
+            })
+        })
+    }
+}
+
+impl Serialize for History {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut numbers = Numbers::default();
+        let (mut hours, mut sums) = (Vec::new(), Vec::new());
+        for hour in self.members.iter().flat_map(|member| &member.hours) {
+            let Hour { hour, short, flows, first_seen, last_seen, sums: of_hour, first } = hour;
+            hours.push(StoredHour {
+                hour: *hour,
+                short: *short,
+                flows: *flows,
+                first_seen: *first_seen,
+                last_seen: *last_seen,
+                sums: of_hour.len() as u32,
+                start: first.start,
+                source: numbers.of(&first.source),
+                line: first.line,
+                srcaddr: first.srcaddr.as_ref(),
+                srcport: first.srcport,
+                dstaddr: first.dstaddr.as_ref(),
+                dstport: first.dstport,
+                protocol: first.protocol,
+                action: first.action,
+                verdict: first.verdict,
+            });
+            sums.extend(of_hour.iter().map(|sum| StoredSum {
+                interface: numbers.of(&sum.interface),
+                flows: sum.flows,
+                bytes: sum.bytes,
+            }));
+        }
+        let stored = Stored {
+            protected: self.protected,
+            cut: self.cut,
+            terms: &self.terms,
+            members: &self.members,
+            texts: numbers.texts,
+            lengths: self.members.iter().map(|member| member.hours.len() as u32).collect(),
+            hours,
+            sums,
+        };
+        stored.serialize(serializer)
+    }
+}
+
+impl<'d> Deserialize<'d> for History {
+    fn deserialize<D: Deserializer<'d>>(deserializer: D) -> Result<Self, D::Error> {
+        let stored = Stored::<Option<Box<Terms>>, Vec<Member>, Logged>::deserialize(deserializer)?;
+        let Stored { protected, cut, terms, mut members, texts, lengths, hours, sums } = stored;
+        let texts: Vec<Arc<str>> = texts.into_iter().map(Arc::from).collect();
+        let text = |number: u32| texts.get(number as usize).cloned().map(Text);
+        let (mut hours, mut sums) = (hours.into_iter(), sums.into_iter());
+        let mut next_hour = || {
+            let hour = hours.next()?;
+            let next_sum =
+                |StoredSum { interface, flows, bytes }| Some(Sum { interface: text(interface)?, flows, bytes });
+            let of_hour: Vec<Sum> = sums.by_ref().take(hour.sums as usize).map(next_sum).collect::<Option<_>>()?;
+            Some(Hour {
+                hour: hour.hour,
+                short: hour.short,
+                flows: hour.flows,
+                first_seen: hour.first_seen,
+                last_seen: hour.last_seen,
+                sums: (of_hour.len() == hour.sums as usize).then_some(of_hour)?,
+                first: First {
+                    start: hour.start,
+                    source: text(hour.source)?,
+                    line: hour.line,
+                    srcaddr: hour.srcaddr,
+                    srcport: hour.srcport,
+                    dstaddr: hour.dstaddr,
+                    dstport: hour.dstport,
+                    protocol: hour.protocol,
+                    action: hour.action,
+                    verdict: hour.verdict,
+                },
+            })
+        };
+        for (member, length) in members.iter_mut().zip(lengths) {
+            let of_member = (0..length).map(|_| next_hour()).collect::<Option<_>>();
+            member.hours = of_member.ok_or_else(|| D::Error::custom("a history lacks what it counts"))?;
+        }
+        Ok(Self { protected, cut, terms, members })
+    }
+}
