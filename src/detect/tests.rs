@@ -466,6 +466,19 @@ fn the_weight_is_about_what_is_held() {
         }
         (tallies.weight(), oracle::held(&tallies.take()))
     };
+    let replies = |servers: i64, hours: i64| -> Vec<(usize, Line)> {
+        (0..servers * hours)
+            .map(|i| {
+                let flow = format!("10.0.2.{} 10.0.1.7 5432 {} 6", i % servers, 40_000 + i % 1000);
+                (i as usize, line("eni-0123456789abcdef0", &flow, 1, HOUR + i / servers * 3600, "ACCEPT"))
+            })
+            .collect()
+    };
+    // many servers that reply, in an hour, all day and on many days
+    for lines in [replies(250, 1), replies(250, 24), replies(250, 9 * 24)] {
+        let (weight, held) = weighed(lines);
+        assert!((held..2 * held).contains(&weight), "weight {weight}, held {held}");
+    }
     // one key with many conversations; many keys with one, and with as many rows of evidence as are kept
     for lines in
         [probes(4000, 1, "REJECT"), probes(1, 4000, "ACCEPT"), probes(1000, 1, "ACCEPT"), probes(500, 12, "ACCEPT")]

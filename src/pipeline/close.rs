@@ -58,7 +58,7 @@ pub(super) async fn close_windows<S: Store>(
         while let Some(group) = groups.next_group()? {
             found.cut += u64::from(group.is_cut());
             let Beside { key, days, emitted } = group;
-            let Gathered { emitted, .. } = gather(vec![emitted], |_| vec![None]).remove(0);
+            let (_, emitted) = apart(emitted);
             let found_of_group = history_findings(&key, &days, &groups.clock, settings);
             for row in revise(&emitted, found_of_group, settings, &mut found.allow) {
                 state.push(&key, &StateEntry::Emitted(Emitted::of(&row)))?;
@@ -107,30 +107,22 @@ pub(super) struct Gathered {
     pub(super) emitted: BTreeMap<Key, Emitted>,
 }
 
-/// Puts the entries of a key together, day by day; this merges the states of all days.
-pub(super) fn gather(
-    days: Vec<Vec<StateEntry>>,
-    merged: impl FnOnce(Vec<Vec<State>>) -> Vec<Option<State>>,
-) -> Vec<Gathered> {
-    let (mut states, mut emitted) = (Vec::new(), Vec::new());
-    for entries in days {
-        let (mut of_day, mut last): (Vec<State>, BTreeMap<Key, Emitted>) = Default::default();
-        for entry in entries {
-            match entry {
-                StateEntry::Hours(hours) => of_day.push(State::Hours(hours)),
-                StateEntry::Probes(probes) => of_day.push(State::Probes(probes)),
-                StateEntry::History(history) => of_day.push(State::History(history)),
-                StateEntry::Emitted(emitted) => {
-                    if last.get(&emitted.alert).is_none_or(|last| last.revision < emitted.revision) {
-                        last.insert(emitted.alert.clone(), emitted);
-                    }
+/// States, and the last revision of each alert.
+pub(super) fn apart(entries: Vec<StateEntry>) -> (Vec<State>, BTreeMap<Key, Emitted>) {
+    let (mut states, mut last): (Vec<State>, BTreeMap<Key, Emitted>) = Default::default();
+    for entry in entries {
+        match entry {
+            StateEntry::Hours(hours) => states.push(State::Hours(hours)),
+            StateEntry::Probes(probes) => states.push(State::Probes(probes)),
+            StateEntry::History(history) => states.push(State::History(history)),
+            StateEntry::Emitted(emitted) => {
+                if last.get(&emitted.alert).is_none_or(|last| last.revision < emitted.revision) {
+                    last.insert(emitted.alert.clone(), emitted);
                 }
             }
         }
-        states.push(of_day);
-        emitted.push(last);
     }
-    merged(states).into_iter().zip(emitted).map(|(state, emitted)| Gathered { state, emitted }).collect()
+    (states, last)
 }
 
 /// A key in a day, and what is found of it there.
@@ -148,7 +140,9 @@ pub(super) fn judge(
     merged: impl FnOnce(Vec<Vec<State>>) -> Vec<Option<State>>,
     settings: &Settings,
 ) -> Vec<OfDay> {
-    let gathered = gather(of_days.days, merged);
+    let (states, emitted): (Vec<_>, Vec<_>) = of_days.days.into_iter().map(apart).unzip();
+    let gathered = merged(states).into_iter().zip(emitted).map(|(state, emitted)| Gathered { state, emitted });
+    let gathered: Vec<Gathered> = gathered.collect();
     let states: Vec<Option<&State>> = gathered.iter().map(|day| day.state.as_ref()).collect();
     let of_day = |(day, about): (&Day, &[Option<&State>])| {
         let key = Key { window: Window(day.start()), ..of_days.key.clone() };

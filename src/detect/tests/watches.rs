@@ -288,3 +288,36 @@ fn who_may_have_been_left_out_is_not_new() {
     // more than ten that are new are one alert
     assert_eq!((new(4096), new(4097), new(6000)), (1, 0, 0));
 }
+
+#[test]
+fn of_many_watches_none_is_passed_over() {
+    // more than a word has bits, by zone and by port
+    let ports = 5000..5070;
+    let mut text = EXITS.to_owned();
+    for port in ports.clone() {
+        text += &format!("[service.s{port}]\ntcp = [\"{port}\"]\n");
+        for (id, from) in [("app", "app"), ("any", "any")] {
+            text += &format!(
+                "[[expect]]\nid = \"{id}-{port}\"\nfrom = [\"{from}\"]\nto = [\"internet\"]\nservice = [\"s{port}\"]\n\
+                 max_flows = 0\nevery = \"10m\"\n"
+            );
+        }
+    }
+    let boundary = Boundary::new(parse_map("many.toml", &text).unwrap(), &Selection::default());
+    let format: LogFormat = FORMAT.parse().unwrap();
+    for port in ports {
+        for (client, of_client) in [("10.0.1.5", &["app", "any"][..]), ("10.0.9.9", &["any"])] {
+            let Line(text) = line("eni-1", &format!("{client} 203.0.113.9 50000 {port} 6"), 1, START, "ACCEPT");
+            let record = record(&text, &format);
+            let judgement = boundary.judge(&record);
+            let (from, to) = judgement.zones.unwrap();
+            let seen = boundary.watching(from, to).filter(|(_, watch)| watch.sees(&record, &judgement));
+            let mut seen: Vec<&str> =
+                seen.map(|(place, _)| boundary.watches()[usize::from(place)].id.as_str()).collect();
+            seen.sort_unstable();
+            let mut wanted: Vec<String> = of_client.iter().map(|id| format!("{id}-{port}")).collect();
+            wanted.sort_unstable();
+            assert_eq!(seen, wanted, "{client} to {port}");
+        }
+    }
+}

@@ -16,7 +16,7 @@ use crate::lake::{
     Origin, STAGING, StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, is_history_file,
     side_by_side, state_folder, writer_properties,
 };
-use crate::pipeline::close::{Gathered, OfDay, folder, gather, judge, revise, state_files};
+use crate::pipeline::close::{Gathered, OfDay, apart, folder, judge, revise, state_files};
 use crate::pipeline::days::{Histories, States};
 use crate::source::kinesis::Streams;
 
@@ -211,11 +211,10 @@ async fn round<S: Store, K: Streams>(
             let why = if mended || was_lost { missing(store, &closing, day, &scratch) } else { None };
             // one day shall not hold the others back
             if damaged.contains(day) || why.is_some() {
-                if !was_lost && closing.lost.insert(day.clone()) {
+                if closing.lost.insert(day.clone()) && !was_lost {
                     tracing::error!(day, why, "no alerts of this day until its state is whole again");
                     context.metrics.close_failure();
                 }
-                closing.lost.insert(day.clone());
             }
         }
         let whole = closing.merged.iter().filter(|(day, _)| !closing.lost.contains(*day));
@@ -261,11 +260,11 @@ async fn round<S: Store, K: Streams>(
             while let Some(group) = groups.next_group().map_err(of_file)? {
                 cut += u64::from(group.is_cut());
                 let Beside { key, days, emitted } = group;
-                let mut gathered = gather(vec![emitted], |_| vec![None]).remove(0);
+                let (_, emitted) = apart(emitted);
                 let found = history_findings(&key, &days, &groups.clock, detect);
-                let rows = revise(&gathered.emitted, found, detect, &mut allow);
+                let rows = revise(&emitted, found, detect, &mut allow);
                 let [today, ..] = days;
-                gathered.state = today.map(State::History);
+                let mut gathered = Gathered { state: today.map(State::History), emitted };
                 keep(&key, &mut gathered, &rows, &mut state)?;
                 told.extend(rows.iter().filter_map(name));
                 rows.into_iter().try_for_each(|row| alerts.push(row))?;
