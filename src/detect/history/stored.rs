@@ -5,6 +5,7 @@
 //! lists are one list with lengths, to be read without room for each.
 
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use rustc_hash::FxHashMap;
 use serde::de::Error;
@@ -131,38 +132,51 @@ impl<'d> Deserialize<'d> for History {
         let stored = Stored::<Option<Box<Terms>>, Vec<Member>, Logged>::deserialize(deserializer)?;
         let Stored { protected, cut, terms, mut members, texts, lengths, hours, sums } = stored;
         let texts: Vec<Arc<str>> = texts.into_iter().map(Arc::from).collect();
-        let text = |number: u32| texts.get(number as usize).cloned().map(Text);
         let (mut hours, mut sums) = (hours.into_iter(), sums.into_iter());
-        let mut next_hour = || {
-            let hour = hours.next()?;
-            let next_sum =
-                |StoredSum { interface, flows, bytes }| Some(Sum { interface: text(interface)?, flows, bytes });
-            let of_hour: Vec<Sum> = sums.by_ref().take(hour.sums as usize).map(next_sum).collect::<Option<_>>()?;
-            Some(Hour {
-                hour: hour.hour,
-                short: hour.short,
-                flows: hour.flows,
-                first_seen: hour.first_seen,
-                last_seen: hour.last_seen,
-                sums: (of_hour.len() == hour.sums as usize).then_some(of_hour)?,
-                first: First {
-                    start: hour.start,
-                    source: text(hour.source)?,
-                    line: hour.line,
-                    srcaddr: hour.srcaddr,
-                    srcport: hour.srcport,
-                    dstaddr: hour.dstaddr,
-                    dstport: hour.dstport,
-                    protocol: hour.protocol,
-                    action: hour.action,
-                    verdict: hour.verdict,
-                },
-            })
-        };
         for (member, length) in members.iter_mut().zip(lengths) {
-            let of_member = (0..length).map(|_| next_hour()).collect::<Option<_>>();
+            let of_member = take(&mut hours, length, |hour| hour.expand(&mut sums, &texts));
             member.hours = of_member.ok_or_else(|| D::Error::custom("a history lacks what it counts"))?;
         }
         Ok(Self { protected, cut, terms, members })
     }
+}
+
+impl StoredHour<Logged> {
+    fn expand(self, sums: &mut IntoIter<StoredSum>, texts: &[Arc<str>]) -> Option<Hour> {
+        let text = |number: u32| texts.get(number as usize).cloned().map(Text);
+        let sum = |StoredSum { interface, flows, bytes }| Some(Sum { interface: text(interface)?, flows, bytes });
+        Some(Hour {
+            hour: self.hour,
+            short: self.short,
+            flows: self.flows,
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            sums: take(sums, self.sums, sum)?,
+            first: First {
+                start: self.start,
+                source: text(self.source)?,
+                line: self.line,
+                srcaddr: self.srcaddr,
+                srcport: self.srcport,
+                dstaddr: self.dstaddr,
+                dstport: self.dstport,
+                protocol: self.protocol,
+                action: self.action,
+                verdict: self.verdict,
+            },
+        })
+    }
+}
+
+/// The next ones of a list, in a list that has no room for more: there are very many. `None`: there are fewer.
+fn take<T, U>(list: &mut IntoIter<T>, length: u32, mut of: impl FnMut(T) -> Option<U>) -> Option<Vec<U>> {
+    let length = length as usize;
+    if length > list.len() {
+        return None;
+    }
+    let mut taken = Vec::with_capacity(length);
+    for next in list.take(length) {
+        taken.push(of(next)?);
+    }
+    Some(taken)
 }
