@@ -48,7 +48,9 @@ pub struct Tallies<'b> {
     legs: FxHashMap<CompactLeg, Traffic>,
     scans: Gatherer,
     history: history::Gatherer,
+    /// Of all but histories and texts.
     weight: usize,
+    history_weight: usize,
     /// Whether no detector is on: then nothing is gathered.
     off: bool,
 }
@@ -125,6 +127,7 @@ impl<'b> Tallies<'b> {
             scans: Gatherer::default(),
             history: history::Gatherer::default(),
             weight: 0,
+            history_weight: 0,
             off: false,
         }
     }
@@ -147,7 +150,7 @@ impl<'b> Tallies<'b> {
         for (record, judgement, line) in rows {
             let seen = Seen { record, judgement, boundary: self.boundary, source, line };
             self.weight += self.scans.observe(&seen, &mut self.texts);
-            self.weight += self.history.observe(&seen, origin, &mut self.texts);
+            self.history_weight += self.history.observe(&seen, origin, &mut self.texts);
             if self.counted & (1 << judgement.verdict as u32) == 0 {
                 continue;
             }
@@ -240,7 +243,7 @@ impl<'b> Tallies<'b> {
     /// Bytes that the tallies come to when they are taken, about: above a bound the worker hands them on. Until then
     /// they are fewer, but a bound is for the largest moment.
     pub fn weight(&self) -> usize {
-        self.weight + self.texts.weight
+        self.weight + self.history_weight + self.texts.weight
     }
 
     /// What was gathered, in the order of the keys; starts anew.
@@ -258,8 +261,27 @@ impl<'b> Tallies<'b> {
     /// # Errors
     /// The first that is met with; then the rest is lost.
     pub fn hand_over<E>(&mut self, mut put: impl FnMut(Key, State) -> Result<(), E>) -> Result<(), E> {
-        let (scans, history) = (self.scans.hand_on(), self.history.hand_on());
-        let (boundary, texts) = (self.boundary, std::mem::take(&mut self.texts));
+        self.hand_over_counts(&mut put)?;
+        let (history, texts) = (self.history.hand_on(), std::mem::take(&mut self.texts));
+        self.history_weight = 0;
+        self.boundary.map_or(Ok(()), |boundary| history.hand_over(boundary, &texts, &mut put))
+    }
+
+    /// The same, but for histories that are not half of what it may weigh: these are of members that come again and
+    /// again, and what is handed on has to be merged.
+    ///
+    /// # Errors
+    /// As [`Self::hand_over`].
+    pub fn relieve<E>(&mut self, bound: usize, mut put: impl FnMut(Key, State) -> Result<(), E>) -> Result<(), E> {
+        if self.history_weight + self.texts.weight > bound / 2 {
+            return self.hand_over(put);
+        }
+        self.hand_over_counts(&mut put)
+    }
+
+    /// Hands over all but histories.
+    fn hand_over_counts<E>(&mut self, put: &mut impl FnMut(Key, State) -> Result<(), E>) -> Result<(), E> {
+        let (scans, texts) = (self.scans.hand_on(), &self.texts);
         let mut gathered = std::mem::take(&mut self.gathered);
         let mut legs: Vec<(CompactLeg, Traffic)> = std::mem::take(&mut self.legs).into_iter().collect();
         self.places.clear();
@@ -275,7 +297,7 @@ impl<'b> Tallies<'b> {
                     let (leg, _) = copies.first()?;
                     let of_interface =
                         |(leg, traffic): &(CompactLeg, Traffic)| (texts.get(leg.interface).to_owned(), *traffic);
-                    Some((leg.expand(&gathered.key, &texts), copies.iter().map(of_interface).collect()))
+                    Some((leg.expand(&gathered.key, texts), copies.iter().map(of_interface).collect()))
                 })
                 .collect();
             gathered.tally.legs = Legs::of(each);
@@ -285,11 +307,10 @@ impl<'b> Tallies<'b> {
             (key, State::Hours(Hours::of(hour, tally)))
         });
         let mut states: Vec<(Key, State)> = tallies.collect();
-        if let Some(boundary) = boundary {
-            states.extend(scans.take(boundary, &texts));
+        if let Some(boundary) = self.boundary {
+            states.extend(scans.take(boundary, texts));
         }
-        State::by_key(states).into_iter().try_for_each(|(key, state)| put(key, state))?;
-        boundary.map_or(Ok(()), |boundary| history.hand_over(boundary, &texts, &mut put))
+        State::by_key(states).into_iter().try_for_each(|(key, state)| put(key, state))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parquet::file::properties::WriterProperties;
 
 use crate::boundary::{Boundary, Judgement, Verdict};
-use crate::detect::{Gathers, Tallies};
+use crate::detect::{Gathers, Key, State, Tallies};
 use crate::lake::{Conserved, FileLimits, FlowRows, FlowWriter, LakeError, Staged, StateWriter, Store};
 use crate::parse::Batches;
 use crate::record::{Field, FlowBatch, LineChunk, LogFormat, ParseError};
@@ -103,7 +103,7 @@ impl<'u, S: Store> Recorder<'u, S> {
             }
         }
         if self.tallies.weight() > self.detect_bytes {
-            self.hand_on()?;
+            self.hand_on(false)?;
         }
         Ok(rows)
     }
@@ -139,11 +139,16 @@ impl<'u, S: Store> Recorder<'u, S> {
         })
     }
 
-    /// Writes what was gathered to state files and starts anew.
-    fn hand_on(&mut self) -> Result<(), LakeError> {
+    /// Writes what was gathered to state files: all of it, or what makes room.
+    fn hand_on(&mut self, all: bool) -> Result<(), LakeError> {
         self.states += 1;
         let mut state = StateWriter::new(self.store, format!("{}/state-{}", self.staging, self.states));
-        self.tallies.hand_over(|key, gathered| state.push_next(&key, &gathered.into()))?;
+        let put = |key: Key, gathered: State| state.push_next(&key, &gathered.into());
+        if all {
+            self.tallies.hand_over(put)?;
+        } else {
+            self.tallies.relieve(self.detect_bytes, put)?;
+        }
         self.staged.extend(state.finish()?);
         Ok(())
     }
@@ -158,7 +163,7 @@ impl<'u, S: Store> Recorder<'u, S> {
     /// # Errors
     /// [`LakeError::NotConserved`], before anything is committed: what was parsed is not what was written (I6).
     pub(super) fn finish(mut self) -> Result<Recorded, LakeError> {
-        self.hand_on()?;
+        self.hand_on(true)?;
         let (files, written) = self.flows.finish()?;
         self.staged.extend(files);
         self.parsed.check_written(&written)?;

@@ -213,7 +213,11 @@ impl Gatherer {
         let found = *self.places.entry(place.packed()).or_insert(next);
         if found == next {
             let sum = CompactSum { interface, flows: 1, bytes };
-            self.cells.push(Cell { first_seen: start, last_seen: time, sums: [sum, CompactSum::default()] });
+            self.cells.push(Cell {
+                first_seen: start.unwrap_or(Cell::NEVER),
+                last_seen: time,
+                sums: [sum, CompactSum::default()],
+            });
             self.rest.push(Rest {
                 place,
                 sums: Vec::new(),
@@ -226,7 +230,7 @@ impl Gatherer {
         let Some(cell) = self.cells.get_mut(found as usize) else { return 0 };
         cell.last_seen = cell.last_seen.max(time);
         // what has no start comes first, and is no first time
-        let early = start.is_none_or(|start| cell.first_seen.is_none_or(|first| start <= first));
+        let early = start.is_none_or(|start| start <= cell.first_seen);
         if !early && let Some(sum) = cell.near(interface) {
             sum.add(bytes);
             return 0;
@@ -234,7 +238,7 @@ impl Gatherer {
         let Some(rest) = self.rest.get_mut(found as usize) else { return 0 };
         cell.sum(rest, interface).add(bytes);
         if early {
-            cell.first_seen = [cell.first_seen, start].into_iter().flatten().min();
+            cell.first_seen = cell.first_seen.min(start.unwrap_or(Cell::NEVER));
             if rest.first.after(start, seen, texts) {
                 rest.first = CompactRow::of(seen, texts);
                 rest.dstport = seen.record.dstport();
@@ -273,12 +277,8 @@ impl Gatherer {
             parts.protected |= matches!(group.family, Family::Exits) && boundary.is_protected(group.zones.0);
             parts.cells.extend(cells);
         }
-        let mut replying: FxHashMap<(i64, ZoneId, u16), Vec<u32>> = FxHashMap::default();
-        for (number, replier) in (0..).zip(self.replies.repliers()) {
-            replying.entry((replier.day, replier.zone, replier.port)).or_default().push(number);
-        }
-        for ((day, zone, port), numbers) in replying {
-            groups.entry(replies::key(day * DAY, zone, port, boundary)).or_default().replies.extend(numbers);
+        for ((day, zone, port), places) in self.replies.groups(texts) {
+            groups.entry(replies::key(day * DAY, zone, port, boundary)).or_default().replies.extend(places);
         }
         std::mem::take(&mut self.presence)
             .take(boundary, texts, &mut |key, member| groups.entry(key).or_default().ready.extend(member));

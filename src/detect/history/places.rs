@@ -73,10 +73,12 @@ impl Place {
     }
 }
 
-/// What changes with each record of a place.
+/// What changes with each record of a place, in one line of the cache.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Cell {
-    pub(super) first_seen: Option<i64>,
+    /// Earliest start; [`Self::NEVER`]: none is known.
+    pub(super) first_seen: i64,
     pub(super) last_seen: i64,
     /// Of the interfaces that came first: both ends' of most. What has no rows is not used yet.
     pub(super) sums: [CompactSum; 2],
@@ -162,6 +164,9 @@ impl Place {
 }
 
 impl Cell {
+    /// After every time that a record can have.
+    pub(super) const NEVER: i64 = i64::MAX;
+
     /// What this interface recorded, where it is among the first.
     pub(super) fn near(&mut self, interface: u32) -> Option<&mut CompactSum> {
         let sum = self.sums.iter_mut().find(|sum| sum.interface == interface || sum.flows == 0)?;
@@ -190,7 +195,7 @@ impl Cell {
 
     /// Adds what another place has, each with its rest.
     pub(super) fn merge(&mut self, rest: &mut Rest, other: &Self, of_other: &Rest, texts: &Texts) {
-        self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
+        self.first_seen = self.first_seen.min(other.first_seen);
         self.last_seen = self.last_seen.max(other.last_seen);
         for sum in other.all(of_other) {
             let have = self.sum(rest, sum.interface);
@@ -213,7 +218,7 @@ impl Cell {
             hour: ((place.hour - place.day()) / place.family.length()) as u8,
             short: place.short,
             flows: all().map(|sum| sum.flows).sum(),
-            first_seen: self.first_seen,
+            first_seen: Some(self.first_seen).filter(|first| *first != Self::NEVER),
             last_seen: Some(self.last_seen),
             sums,
             first: rest.first.first(rest.dstport, rest.protocol, texts),

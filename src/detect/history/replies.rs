@@ -6,24 +6,32 @@
 use rustc_hash::FxHashMap;
 
 use super::presence::{MINUTE, seen_in};
-use super::state::{Member, Minutes, Who};
+use super::state::{MEMBERS, Member, Minutes, Who};
 use super::unanswered::PANE;
 use super::{REPLIES, group_key};
 use crate::boundary::{Boundary, ZoneId};
 use crate::detect::gather::{Address, Texts};
+use crate::detect::sketch::hash;
 use crate::detect::tally::Key;
 use crate::detect::window::DAY;
 
-/// Bytes of a server that replies in a day once it is taken, about, beside the hours in which it does.
-const REPLIER_BYTES: usize = 240;
+/// Bytes of a server that replies in a day, about.
+const REPLIER_BYTES: usize = 160;
+/// Bytes of one once it is taken, likewise, with all hours of the day. Groups are taken one by one.
+const TAKEN_BYTES: usize = size_of::<Member>() + 24 * size_of::<Minutes>() + 16;
 /// Panes of a word: those of eight hours.
 const WORD: usize = 48;
+/// Panes of a day.
+const PANES: i32 = 3 * WORD as i32;
 
 /// Servers that replied over TCP, by day, with the panes in which they did as bits.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     places: FxHashMap<Replier, u32>,
     repliers: Vec<Replier>,
+    /// How many there are of each group, and of the largest.
+    groups: FxHashMap<Group, usize>,
+    largest: usize,
     panes: Vec<[u64; 3]>,
     /// Those of IPv4 that replied lately, by some bits of address and port: nearly every second record is a reply.
     recent: Box<[Recent]>,
@@ -39,76 +47,96 @@ pub(super) struct Replier {
     pub(super) day: i64,
 }
 
-/// A server that replied lately, and its place.
+/// Servers of a zone that reply from a port in a day: the day, since 1970, the zone and the port.
+pub(super) type Group = (i64, ZoneId, u16);
+
+/// A server that replied lately, and its place: in few bytes, so that many stay near.
 #[derive(Debug, Clone, Copy)]
 struct Recent {
     address: u32,
     port: u16,
     zone: ZoneId,
-    /// Days since 1970.
-    day: i32,
+    /// The last in which it is known to have replied, in panes since 1970.
+    pane: i32,
     place: u32,
+}
+
+impl Recent {
+    const NOBODY: Self = Self { address: 0, port: 0, zone: ZoneId::ANY, pane: i32::MIN, place: 0 };
+
+    /// Whether it is the same server.
+    fn is(&self, other: &Self) -> bool {
+        (self.address, self.port, self.zone) == (other.address, other.port, other.zone)
+    }
+
+    fn day(&self) -> i32 {
+        self.pane.div_euclid(PANES)
+    }
 }
 
 impl Replies {
     /// So many that few servers share one: those that are not used are never touched.
     const SLOTS: usize = 1 << 13;
 
-    /// Where the panes of a server's day are; `None`: it did not reply, as far as is known.
-    fn place(&mut self, replier: Replier) -> Option<u32> {
-        let Address::V4(address) = replier.address else { return self.places.get(&replier).copied() };
-        let Replier { port, zone, .. } = replier;
-        let (address, day) = (u32::from(address), i32::try_from(replier.day).ok()?);
-        let mixed = (u64::from(address) << 16 | u64::from(port)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let slot = self.recent.get_mut((mixed >> 51) as usize);
-        if let Some(known) = &slot
-            && (known.address, known.port, known.zone, known.day) == (address, port, zone, day)
-        {
-            return Some(known.place);
-        }
-        let place = self.places.get(&replier).copied()?;
-        slot.into_iter().for_each(|slot| *slot = Recent { address, port, zone, day, place });
-        Some(place)
-    }
-
     /// It replied in this pane of the day; returns by how many bytes, about, the state grew.
     pub(super) fn add(&mut self, replier: Replier, pane: u8) -> usize {
         if self.recent.is_empty() {
-            let nobody = Recent { address: 0, port: 0, zone: ZoneId::ANY, day: i32::MIN, place: 0 };
-            self.recent = vec![nobody; Self::SLOTS].into();
+            self.recent = vec![Recent::NOBODY; Self::SLOTS].into();
         }
-        let found = self.place(replier);
-        let place = found.unwrap_or_else(|| {
+        let slot = replier.slot(pane);
+        let known = slot.and_then(|(slot, of)| Some((self.recent.get_mut(slot)?, of)));
+        let place = match &known {
+            Some((known, of)) if known.is(of) && known.pane == of.pane => return 0,
+            Some((known, of)) if known.is(of) && known.day() == of.day() => Some(known.place),
+            _ => self.places.get(&replier).copied(),
+        };
+        let before = weight(self.repliers.len(), self.largest);
+        let place = place.unwrap_or_else(|| {
             self.repliers.push(replier);
             self.panes.push([0; 3]);
             let place = self.panes.len() as u32 - 1;
             self.places.insert(replier, place);
+            let group = self.groups.entry(replier.group()).or_default();
+            *group += 1;
+            self.largest = self.largest.max(*group).min(MEMBERS + 1);
             place
         });
-        let mut grown = if found.is_none() { REPLIER_BYTES } else { 0 };
+        if let Some((known, of)) = known {
+            *known = Recent { place, ..of };
+        }
         if let Some(word) = self.panes.get_mut(place as usize).and_then(|panes| panes.get_mut(usize::from(pane) / WORD))
         {
-            let place = usize::from(pane) % WORD;
-            if *word >> (place / 6 * 6) & 0b11_1111 == 0 {
-                grown += size_of::<Minutes>();
-            }
-            *word |= 1 << place;
+            *word |= 1 << (usize::from(pane) % WORD);
         }
-        grown
+        weight(self.repliers.len(), self.largest) - before
     }
 
     /// Whether it is known that it replied in this pane of the day.
-    pub(super) fn has(&mut self, replier: Replier, pane: u8) -> bool {
-        let Some(place) = self.place(replier) else { return false };
-        self.panes.get(place as usize).is_some_and(|panes| is_set(panes, pane))
+    pub(super) fn has(&self, replier: Replier, pane: u8) -> bool {
+        let known = replier.slot(pane).and_then(|(slot, of)| Some((self.recent.get(slot)?, of)));
+        let place = match known {
+            Some((known, of)) if known.is(&of) && known.pane == of.pane => return true,
+            Some((known, of)) if known.is(&of) && known.day() == of.day() => Some(known.place),
+            _ => self.places.get(&replier).copied(),
+        };
+        place.and_then(|place| self.panes.get(place as usize)).is_some_and(|panes| is_set(panes, pane))
     }
 
-    /// Those that replied, in the order in which they came.
-    pub(super) fn repliers(&self) -> impl Iterator<Item = &Replier> {
-        self.repliers.iter()
+    /// Those that replied, by group, as places. Of more than are kept those that matter, and one: see `History::settle`.
+    pub(super) fn groups(&self, texts: &Texts) -> FxHashMap<Group, Vec<u32>> {
+        let mut groups: FxHashMap<Group, Vec<u32>> = FxHashMap::default();
+        for (place, replier) in (0..).zip(&self.repliers) {
+            groups.entry(replier.group()).or_default().push(place);
+        }
+        for places in groups.values_mut().filter(|places| places.len() > MEMBERS + 1) {
+            let who = |place: &u32| self.repliers.get(*place as usize).map(|replier| replier.who(texts));
+            places.sort_by_cached_key(|place| who(place).map(|who| (hash(&who), who)));
+            places.truncate(MEMBERS + 1);
+        }
+        groups
     }
 
-    /// The one at this place of that order, as a member of its group.
+    /// The one at this place, as a member of its group.
     pub(super) fn member(&self, place: u32, texts: &Texts) -> Option<Member> {
         let (replier, panes) = self.repliers.get(place as usize).zip(self.panes.get(place as usize))?;
         let mut minutes = [0; 24];
@@ -116,8 +144,33 @@ impl Replies {
             let of_hour = (0..6).filter(|pane| is_set(panes, first + pane));
             *hour = of_hour.fold(0, |bits: u64, pane| bits | 1 << (i64::from(pane) * PANE));
         }
-        Some(seen_in(Who::Address(texts.logged(replier.address)), minutes))
+        Some(seen_in(replier.who(texts), minutes))
     }
+}
+
+impl Replier {
+    fn group(&self) -> Group {
+        (self.day, self.zone, self.port)
+    }
+
+    fn who(&self, texts: &Texts) -> Who {
+        Who::Address(texts.logged(self.address))
+    }
+
+    /// Its slot among those that replied lately, and what would stand there. `None`: it is not of IPv4, or not of this
+    /// age of the world.
+    fn slot(&self, pane: u8) -> Option<(usize, Recent)> {
+        let Address::V4(address) = self.address else { return None };
+        let (address, port, zone) = (u32::from(address), self.port, self.zone);
+        let pane = i32::try_from(self.day).ok()?.checked_mul(PANES)? + i32::from(pane);
+        let mixed = (u64::from(address) << 16 | u64::from(port)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Some(((mixed >> 51) as usize, Recent { address, port, zone, pane, place: 0 }))
+    }
+}
+
+/// Bytes of so many, and of the largest group once it is taken, about.
+fn weight(repliers: usize, largest: usize) -> usize {
+    repliers * REPLIER_BYTES + largest * TAKEN_BYTES
 }
 
 /// Whether this pane of the day is among them.

@@ -85,3 +85,30 @@ fn it_is_one_alert_while_it_lasts() {
     let between = || [call("eni-app", 5, 625), answer("10.0.2.9", 650)].into_iter().chain(burst(645));
     assert_eq!(told(burst(600).chain(burst(670)).chain(between()).collect(), 900), [(600, 680, 6)]);
 }
+
+#[test]
+fn of_servers_that_are_too_many_the_same_are_kept_however_they_come() {
+    let text = MAP.replace("10.0.2.0/24", "10.0.64.0/18");
+    let boundary = Boundary::new(parse_map("wide.toml", &text).unwrap(), &Selection::default());
+    let server = |n: i64| format!("10.0.{}.{}", 64 + n / 256, n % 256);
+    let replies = (0..5000).map(|n| answer(&server(n), n % 600));
+    // every other of them is called too, an hour later
+    let calls = (0..2500).map(|n| {
+        let flow = format!("10.0.1.5 {} 40000 5432 6", server(n * 2));
+        line("eni-app", &flow, 1, HOUR + (n * 2 % 600 + 60) * 60, "ACCEPT")
+    });
+    let lines: Vec<_> = replies.chain(calls).enumerate().collect();
+    let whole = gather(&boundary, &lines);
+    let kept = |states: &[(Key, State)]| {
+        let history = |(key, state): &(Key, State)| match state {
+            State::History(history) if key.detector == "history/replies" => Some((history.members.len(), history.cut)),
+            _ => None,
+        };
+        states.iter().find_map(history)
+    };
+    assert_eq!(kept(&whole), Some((4096, true)));
+    for size in [1000, 4500] {
+        let parts = lines.chunks(size).flat_map(|part| gather(&boundary, part));
+        assert_eq!(State::by_key(parts.collect()), whole);
+    }
+}
