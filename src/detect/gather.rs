@@ -19,7 +19,7 @@ use super::detector::Counter;
 use super::history;
 use super::hours::Hours;
 use super::scan::{Gatherer, Logged};
-use super::seen::{End, Ends, Seen};
+use super::seen::{End, Ends, Seen, event_time};
 use super::settings::Gathers;
 use super::state::State;
 use super::tally::{Evidence, Key, Leg, Legs, Tally, Traffic};
@@ -148,7 +148,8 @@ impl<'b> Tallies<'b> {
         }
         let origin = self.texts.number(history::shard(source));
         for (record, judgement, line) in rows {
-            let seen = Seen { record, judgement, boundary: self.boundary, source, line };
+            let time = event_time(record);
+            let seen = Seen { record, judgement, boundary: self.boundary, source, line, time };
             self.weight += self.scans.observe(&seen, &mut self.texts);
             self.history_weight += self.history.observe(&seen, origin, &mut self.texts);
             if self.counted & (1 << judgement.verdict as u32) == 0 {
@@ -209,8 +210,8 @@ impl<'b> Tallies<'b> {
         let by_client = placed && detector.by_client();
         let zones = seen.judgement.zones.filter(|_| placed && seen.boundary.is_some());
         let key = CompactKey {
-            day: Window::day(seen.time()),
-            hour: hour_of_day(seen.time()),
+            day: Window::day(seen.time),
+            hour: hour_of_day(seen.time),
             cause: match seen.rule() {
                 _ if !detector.by_cause() => Cause::Any,
                 Some(_) => Cause::Rule(seen.judgement.credit),

@@ -18,6 +18,13 @@ pub struct Seen<'r, 'a> {
     pub source: &'r str,
     /// Line in the object, from 1.
     pub line: i64,
+    /// Event time: the record's end, or its start where it has no end (milliseconds since 1970).
+    pub time: Option<i64>,
+}
+
+/// When a record took place: see [`Seen::time`].
+pub(super) fn event_time(record: &FlowRecord<'_>) -> Option<i64> {
+    record.millis(Field::End).or_else(|| record.millis(Field::Start))
 }
 
 impl<'a> Seen<'_, 'a> {

@@ -71,7 +71,7 @@ impl Key {
         let zones = zones.map(|((client, server), boundary)| (boundary.zone_name(client), boundary.zone_name(server)));
         let rule = seen.rule().map(|rule| rule.to_string()).filter(|_| detector.by_cause());
         Self {
-            window: Window::day(seen.time()),
+            window: Window::day(seen.time),
             detector: detector.name().to_owned(),
             reason: (rule.is_none() && detector.by_cause()).then(|| seen.reason()),
             rule,

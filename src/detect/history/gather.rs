@@ -72,7 +72,7 @@ impl Gatherer {
 
     /// Looks at a record of this source; returns by how many bytes, about, the state grew.
     pub(in crate::detect) fn observe(&mut self, seen: &Seen<'_, '_>, source: u32, texts: &mut Texts) -> usize {
-        let (Some(time), Some(boundary)) = (seen.time(), seen.boundary) else { return 0 };
+        let (Some(time), Some(boundary)) = (seen.time, seen.boundary) else { return 0 };
         let (record, judgement) = (seen.record, seen.judgement);
         let interface = self.presence.interface(record.text(Field::InterfaceId).unwrap_or_default(), texts);
         let mut grown = self.presence.see(source, interface, time);
@@ -322,15 +322,16 @@ impl Gatherer {
             let (_, server) = rest.place.zones;
             let zones = (ZoneId::ANY, server);
             let place = Place { family: Family::Ports, short: false, zones, address: None, ..rest.place };
-            let (cell, rest) = (cell.clone(), Rest { place, ..rest.clone() });
-            let next = self.cells.len() as u32;
-            let found = *self.places.entry(place.packed()).or_insert(next) as usize;
-            match self.cells.get_mut(found).zip(self.rest.get_mut(found)) {
-                Some((have, of_have)) => have.merge(of_have, &cell, &rest, texts),
-                None => {
-                    self.cells.push(cell);
-                    self.rest.push(rest);
-                }
+            let next = self.cells.len();
+            let found = *self.places.entry(place.packed()).or_insert(next as u32) as usize;
+            if found == next {
+                let (cell, rest) = (cell.clone(), Rest { place, ..rest.clone() });
+                self.cells.push(cell);
+                self.rest.push(rest);
+            } else if let Ok([have, cell]) = self.cells.get_disjoint_mut([found, number])
+                && let Ok([of_have, rest]) = self.rest.get_disjoint_mut([found, number])
+            {
+                have.merge(of_have, cell, rest, texts);
             }
         }
     }

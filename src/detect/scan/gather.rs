@@ -185,7 +185,7 @@ impl Attempt {
         let (client, server) = seen.judgement.zones?;
         let protocol = seen.record.protocol().filter(|protocol| matches!(protocol, 6 | 17))?;
         let (_, port) = seen.record.srcport().zip(seen.record.dstport())?;
-        let (day, pane) = pane(seen.time()?);
+        let (day, pane) = pane(seen.time?);
         let (source_zone, destination_zone) = if path.client_is_source { (client, server) } else { (server, client) };
         Some(Self { path, day, pane, port, protocol, source_zone, destination_zone })
     }
@@ -227,7 +227,7 @@ impl Gatherer {
             verdicts: Verdicts::only(seen.judgement.verdict),
             confidence: path.confidence,
             first_seen: start,
-            last_seen: seen.time(),
+            last_seen: seen.time,
         };
         match self.probes.entry(target) {
             Entry::Vacant(entry) => {
@@ -257,7 +257,7 @@ impl Gatherer {
         let (port, protocol) = (record.dstport()?, record.protocol().filter(|protocol| matches!(protocol, 6 | 17))?);
         record.srcport()?;
         let contact = contact_hash(server, port, protocol);
-        let time = seen.time()?;
+        let time = seen.time?;
         let IpAddr::V4(client) = client else {
             let (source, grown) = self.source(pane(time).0, texts.address(seen.client())?, zone);
             self.sources.get_mut(source as usize)?.meet(contact);

@@ -210,11 +210,10 @@ async fn round<S: Store, K: Streams>(
             let was_lost = known.lost.contains(day);
             let why = if mended || was_lost { missing(store, &closing, day, &scratch) } else { None };
             // one day shall not hold the others back
-            if damaged.contains(day) || why.is_some() {
-                if closing.lost.insert(day.clone()) && !was_lost {
-                    tracing::error!(day, why, "no alerts of this day until its state is whole again");
-                    context.metrics.close_failure();
-                }
+            let is_lost = damaged.contains(day) || why.is_some();
+            if is_lost && closing.lost.insert(day.clone()) && !was_lost {
+                tracing::error!(day, why, "no alerts of this day until its state is whole again");
+                context.metrics.close_failure();
             }
         }
         let whole = closing.merged.iter().filter(|(day, _)| !closing.lost.contains(*day));
