@@ -26,8 +26,8 @@ use crate::detect::{Alert, AlertStatus, History, Hours, Key, Probes, State, aler
 
 /// What the file is; another form gets another number.
 const MAGIC: &[u8] = b"flowbound state 7\n";
-/// Of zstd: a quick one, for what repeats in state (URIs, zones) is near. The first of those that are not "fast" makes
-/// state a seventh smaller in half as much time again.
+/// Of zstd: a quick one, for what repeats in state (URIs, zones) is near. Level 1 would make state a seventh smaller, in
+/// a third more time.
 const LEVEL: i32 = -1;
 /// 128 KiB, so that many files can be read side by side.
 const WINDOW_LOG: u32 = 17;
