@@ -241,8 +241,9 @@ impl<'b> Tallies<'b> {
         place
     }
 
-    /// Bytes that the tallies come to when they are taken, about: above a bound the worker hands them on. Until then
-    /// they are fewer, but a bound is for the largest moment.
+    /// Bytes that the tallies come to when they are handed over, about: above a bound the worker does that. Until then
+    /// they are fewer, but a bound is for the largest moment. (Servers that reply are many and are handed over group by
+    /// group: as they are, and the largest group.)
     pub fn weight(&self) -> usize {
         self.weight + self.history_weight + self.texts.weight
     }

@@ -8,6 +8,7 @@ mod scans;
 mod settings;
 mod unanswered;
 mod watches;
+mod weight;
 
 use proptest::prelude::*;
 
@@ -446,64 +447,5 @@ proptest! {
             prop_assert_eq!(postcard::to_stdvec(taken).unwrap(), postcard::to_stdvec(expected).unwrap());
         }
         prop_assert_eq!((tallies.weight(), tallies.take().len()), (0, 0));
-    }
-}
-
-/// The bound on memory holds with what is really held: never less than it, and not far above it.
-#[test]
-fn the_weight_is_about_what_is_held() {
-    let boundary = boundary();
-    let probes = |clients: i64, ports: i64, action: &str| -> Vec<(usize, Line)> {
-        (0..clients * ports)
-            .map(|i| {
-                let (client, port) = (i / ports, 30_000 + i % ports);
-                let flow = format!("198.18.{}.{} 10.0.2.9 {port} 5432 6", client / 256, client % 256);
-                (i as usize, line("eni-0123456789abcdef0", &flow, 1, HOUR, action))
-            })
-            .collect()
-    };
-    let weighed = |lines: Vec<(usize, Line)>| {
-        let format: LogFormat = FORMAT.parse().unwrap();
-        let mut tallies = Tallies::new(Some(&boundary));
-        for (number, Line(text)) in &lines {
-            let record = record(text, &format);
-            let judgement = boundary.judge(&record);
-            tallies.observe(
-                "s3://bucket/AWSLogs/123456789012/vpcflowlogs/x.log.gz",
-                [(&record, &judgement, *number as i64)],
-            );
-        }
-        (tallies.weight(), tallies.take())
-    };
-    let replies = |servers: i64, hours: i64| -> Vec<(usize, Line)> {
-        (0..servers * hours)
-            .map(|i| {
-                let (server, port, end) = (i % servers, 40_000 + i % 1000, HOUR + i / servers * 3600);
-                let times = format!("9 900 {} {end}", end - 50);
-                let text = format!("vpc-1 eni-db 10.0.2.{server} 10.0.1.7 5432 {port} 6 {times} ACCEPT OK 18");
-                (i as usize, Line(text))
-            })
-            .collect()
-    };
-    // many servers that reply, in an hour, all day and on many days: groups are taken one by one, and what is expected
-    // weighs as much as in the worst of days
-    for (hours, most) in [(1, 8), (24, 3), (9 * 24, 12)] {
-        let (weight, taken) = weighed(replies(250, hours));
-        let held = taken.iter().map(|state| oracle::held(std::slice::from_ref(state))).max().unwrap();
-        assert!((held..most * held).contains(&weight), "weight {weight}, held {held}");
-    }
-    // one key with many conversations; many keys with one, and with as many rows of evidence as are kept
-    for lines in
-        [probes(4000, 1, "REJECT"), probes(1, 4000, "ACCEPT"), probes(1000, 1, "ACCEPT"), probes(500, 12, "ACCEPT")]
-    {
-        let (weight, taken) = weighed(lines);
-        let held = oracle::held(&taken);
-        assert!((held..2 * held).contains(&weight), "weight {weight}, held {held}");
-    }
-    // of more conversations than are kept apart less is held than they weigh before
-    for lines in [probes(5000, 1, "REJECT"), probes(1, 5000, "ACCEPT")] {
-        let (weight, taken) = weighed(lines);
-        let held = oracle::held(&taken);
-        assert!(held <= weight, "weight {weight}, held {held}");
     }
 }

@@ -126,6 +126,21 @@ def replay(flowbound, logs, out, boundary=None, exit_codes=(0,), options=()):
     return done
 
 
+def toml(settings, table):
+    """The settings of a detector as a table of the config file; JSON writes its values as TOML does."""
+    values = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if name != "zones"]
+    zones = [toml(of_zone, f'{table}.zones."{zone}"') for zone, of_zone in settings.get("zones", {}).items()]
+    return "\n".join([f"[{table}]", *values, *zones])
+
+
+def differences(found, expected):
+    """What is wrong with counted alerts, as text; empty: nothing."""
+    missing, unexpected = list(expected - found), list(found - expected)
+    if missing or unexpected:
+        return "\n".join([f"{len(missing)} missing", *missing[:5], f"{len(unexpected)} unexpected", *unexpected[:5]])
+    return ""
+
+
 def write_log(path, lines, header=None):
     """A log file as AWS delivers it, for tests that need lines of their own."""
     path.parent.mkdir(parents=True, exist_ok=True)

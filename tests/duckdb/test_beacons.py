@@ -3,7 +3,6 @@
 One log is made of cases whose alerts are known by hand; the others are three days of chance.
 """
 
-import json
 from collections import Counter
 from functools import cache, cached_property
 
@@ -26,7 +25,7 @@ class Replayed:
     def __init__(self, flowbound, folder, logs, settings=SETTINGS, parts=("",), options=()):
         boundary, config = folder / "boundary.toml", folder / "config.toml"
         boundary.write_text(MAP)
-        config.write_text(toml(settings))
+        config.write_text(lakes.toml(settings, "detect.beacon"))
         for part in parts:
             lakes.replay(flowbound, logs / part, folder / "lake", boundary, options=("--config", config, *options))
         self.settings, self.logs = settings, logs
@@ -54,24 +53,13 @@ class Replayed:
         return beacon_oracle.DEFAULTS | of_all | self.settings.get("zones", {}).get(zone, {})
 
 
-def toml(settings, table="detect.beacon"):
-    """A table of the config file; JSON writes its values as TOML does."""
-    values = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if name != "zones"]
-    zones = [toml(of_zone, f'{table}.zones."{zone}"') for zone, of_zone in settings.get("zones", {}).items()]
-    return "\n".join([f"[{table}]", *values, *zones])
-
-
 def differences(found, expected):
     """What is wrong, as text."""
 
     def comparable(alerts):
         return Counter(repr({name: alert[name] for name in COLUMNS}) for alert in alerts)
 
-    found, expected = comparable(found), comparable(expected)
-    missing, unexpected = list(expected - found), list(found - expected)
-    if missing or unexpected:
-        return "\n".join([f"{len(missing)} missing", *missing[:5], f"{len(unexpected)} unexpected", *unexpected[:5]])
-    return ""
+    return lakes.differences(comparable(found), comparable(expected))
 
 
 @pytest.fixture(scope="module")

@@ -65,11 +65,8 @@ def test_every_alert(history, detector):
         rows = [{name: alert[name] for name in history_oracle.COLUMNS} for alert in alerts]
         return Counter(repr(row) for row in rows if row["detector"] == detector)
 
-    found, expected = comparable(history.found), comparable(history.expected)
-    missing, unexpected = list(expected - found), list(found - expected)
-    assert not missing and not unexpected, "\n".join(
-        [f"{len(missing)} alerts are missing", *missing[:5], f"{len(unexpected)} are unexpected", *unexpected[:5]]
-    )
+    wrong = lakes.differences(comparable(history.found), comparable(history.expected))
+    assert not wrong, wrong
 
 
 def test_the_query_of_an_alert_returns_its_rows(history):

@@ -30,7 +30,7 @@ class Replayed:
         self.flowbound, self.log, self.folder, self.logs = flowbound, log, folder, folder / "logs"
         self.settings = settings or {}
         (folder / "boundary.toml").write_text(MAP)
-        (folder / "config.toml").write_text(toml(self.settings))
+        (folder / "config.toml").write_text(lakes.toml(self.settings, "detect.unanswered"))
         log.write(self.logs)
         self.parts = sorted(log.parts)
 
@@ -68,24 +68,13 @@ def settings_of(settings):
     return lambda zone: of_all | settings.get("zones", {}).get(zone, {})
 
 
-def toml(settings, table="detect.unanswered"):
-    """A table of the config file; JSON writes its values as TOML does."""
-    values = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if name != "zones"]
-    zones = [toml(of_zone, f"{table}.zones.{zone}") for zone, of_zone in settings.get("zones", {}).items()]
-    return "\n".join([f"[{table}]", *values, *zones])
-
-
 def comparable(alerts):
     return Counter(repr([alert.get(name) for name in (*COLUMNS, "rule")]) for alert in alerts)
 
 
 def differences(found, expected):
     """What is wrong, as text."""
-    found, expected = comparable(found), comparable(expected)
-    missing, unexpected = list(expected - found), list(found - expected)
-    if missing or unexpected:
-        return "\n".join([f"{len(missing)} missing", *missing[:5], f"{len(unexpected)} unexpected", *unexpected[:5]])
-    return ""
+    return lakes.differences(comparable(found), comparable(expected))
 
 
 @pytest.fixture(scope="module")

@@ -56,23 +56,6 @@ pub(super) struct Place {
     pub(super) protocol: u8,
 }
 
-impl Place {
-    /// The same in three words, to be looked up by: a hash of so few is quick.
-    pub(super) fn packed(&self) -> [u64; 3] {
-        let address = |address: Option<Address>| match address {
-            None => (0, 0),
-            Some(Address::V4(address)) => (1, u64::from(u32::from(address))),
-            Some(Address::Written(number)) => (2, u64::from(number)),
-        };
-        let ((client_kind, client), (kind, address)) = (address(self.client), address(self.address));
-        let (from, to) = self.zones;
-        let kinds = (self.family as u64) << 5 | u64::from(self.short) << 4 | client_kind << 2 | kind;
-        let zones = u64::from(from.0) << 16 | u64::from(to.0);
-        let port = u64::from(self.port) << 16 | u64::from(self.protocol) << 8 | kinds;
-        [self.hour.cast_unsigned(), zones << 32 | port, client << 32 | address]
-    }
-}
-
 /// What changes with each record of a place, in one line of the cache.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
@@ -112,6 +95,21 @@ pub(super) struct Rest {
 }
 
 impl Place {
+    /// The same in three words, to be looked up by: a hash of so few is quick.
+    pub(super) fn packed(&self) -> [u64; 3] {
+        let address = |address: Option<Address>| match address {
+            None => (0, 0),
+            Some(Address::V4(address)) => (1, u64::from(u32::from(address))),
+            Some(Address::Written(number)) => (2, u64::from(number)),
+        };
+        let ((client_kind, client), (kind, address)) = (address(self.client), address(self.address));
+        let (from, to) = self.zones;
+        let kinds = (self.family as u64) << 5 | u64::from(self.short) << 4 | client_kind << 2 | kind;
+        let zones = u64::from(from.0) << 16 | u64::from(to.0);
+        let port = u64::from(self.port) << 16 | u64::from(self.protocol) << 8 | kinds;
+        [self.hour.cast_unsigned(), zones << 32 | port, client << 32 | address]
+    }
+
     /// The group that it belongs to.
     pub(super) fn group(&self) -> Self {
         let (port, protocol) = if let Family::Ports = self.family { (0, 0) } else { (self.port, self.protocol) };

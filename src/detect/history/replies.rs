@@ -157,12 +157,12 @@ impl Replier {
         Who::Address(texts.logged(self.address))
     }
 
-    /// Its slot among those that replied lately, and what would stand there. `None`: it is not of IPv4, or not of this
-    /// age of the world.
+    /// Its slot among those that replied lately, and what would stand there. `None`: it is not of IPv4.
     fn slot(&self, pane: u8) -> Option<(usize, Recent)> {
         let Address::V4(address) = self.address else { return None };
         let (address, port, zone) = (u32::from(address), self.port, self.zone);
-        let pane = i32::try_from(self.day).ok()?.checked_mul(PANES)? + i32::from(pane);
+        // no record is of a time after the year 9999
+        let pane = i32::try_from(self.day * i64::from(PANES) + i64::from(pane)).ok()?;
         let mixed = (u64::from(address) << 16 | u64::from(port)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Some(((mixed >> 51) as usize, Recent { address, port, zone, pane, place: 0 }))
     }

@@ -132,10 +132,17 @@ impl<'d> Deserialize<'d> for History {
         let stored = Stored::<Option<Box<Terms>>, Vec<Member>, Logged>::deserialize(deserializer)?;
         let Stored { protected, cut, terms, mut members, texts, lengths, hours, sums } = stored;
         let texts: Vec<Arc<str>> = texts.into_iter().map(Arc::from).collect();
+        let wrong = || D::Error::custom("a history has other hours than it counts");
+        if lengths.len() != members.len() {
+            return Err(wrong());
+        }
         let (mut hours, mut sums) = (hours.into_iter(), sums.into_iter());
         for (member, length) in members.iter_mut().zip(lengths) {
             let of_member = take(&mut hours, length, |hour| hour.expand(&mut sums, &texts));
-            member.hours = of_member.ok_or_else(|| D::Error::custom("a history lacks what it counts"))?;
+            member.hours = of_member.ok_or_else(wrong)?;
+        }
+        if hours.len() + sums.len() > 0 {
+            return Err(wrong());
         }
         Ok(Self { protected, cut, terms, members })
     }
@@ -179,4 +186,63 @@ fn take<T, U>(list: &mut IntoIter<T>, length: u32, mut of: impl FnMut(T) -> Opti
         taken.push(of(next)?);
     }
     Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one member did in one hour, by two interfaces, stored with this change.
+    fn changed(
+        change: impl FnOnce(&mut Stored<'_, Option<Box<Terms>>, Vec<Member>, Logged>),
+    ) -> postcard::Result<History> {
+        let hour = StoredHour {
+            hour: 5,
+            short: false,
+            flows: 3,
+            first_seen: Some(1),
+            last_seen: Some(2),
+            sums: 2,
+            start: Some(1),
+            source: 2,
+            line: 7,
+            srcaddr: None,
+            srcport: None,
+            dstaddr: None,
+            dstport: None,
+            protocol: None,
+            action: None,
+            verdict: Verdict::Expected,
+        };
+        let sum = |interface, flows| StoredSum { interface, flows, bytes: 9 };
+        let member = super::super::presence::seen_in(super::super::state::Who::Port(1, 6), [0; 24]);
+        let mut stored = Stored {
+            protected: true,
+            cut: false,
+            terms: None,
+            members: vec![member],
+            texts: vec!["eni-1", "eni-2", "file:///x"],
+            lengths: vec![1],
+            hours: vec![hour],
+            sums: vec![sum(0, 1), sum(1, 2)],
+        };
+        change(&mut stored);
+        postcard::from_bytes(&postcard::to_stdvec(&stored).unwrap())
+    }
+
+    #[test]
+    fn what_is_stored_has_the_hours_that_it_counts() {
+        let history = changed(|_| {}).unwrap();
+        let hour = &history.members[0].hours[0];
+        let sums: Vec<_> = hour.sums.iter().map(|sum| (&*sum.interface.0, sum.flows)).collect();
+        assert_eq!((sums, &*hour.first.source.0), (vec![("eni-1", 1), ("eni-2", 2)], "file:///x"));
+        assert!(changed(|stored| stored.lengths[0] = 2).is_err(), "an hour too few");
+        assert!(changed(|stored| stored.lengths[0] = 0).is_err(), "an hour too many");
+        assert!(changed(|stored| stored.lengths.clear()).is_err(), "a member too many");
+        assert!(changed(|stored| stored.hours[0].sums = 3).is_err(), "an interface too few");
+        assert!(changed(|stored| stored.hours[0].sums = 1).is_err(), "an interface too many");
+        assert!(changed(|stored| stored.hours[0].sums = u32::MAX).is_err(), "and no room for what is not there");
+        assert!(changed(|stored| stored.hours[0].source = 3).is_err(), "no such text");
+        assert!(changed(|stored| stored.sums[1].interface = 3).is_err(), "no such text");
+    }
 }
