@@ -8,11 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
 use crate::boundary::Severity;
-use crate::detect::{AllowUse, Finding, Key, PAST, Settings, State, Window, findings, history_findings};
-use crate::lake::{
-    Beside, Day, DaysReader, HistoryReader, LakeError, OfDays, ReadOnly, StateEntry, Store, io_error, is_history_file,
-    state_files, state_folder,
-};
+use crate::detect::{AllowUse, Finding, Judge, Settings, State, Window, reach};
+use crate::lake::{Day, DayFiles, KeptState, LakeError, OfDays, ReadOnly, StateEntry, Store, io_error, kept_state};
 
 /// The folder with a folder of state files for each day.
 const STATE: &str = "_flowbound/state";
@@ -197,56 +194,46 @@ async fn judge_day<S: Store>(
     let mut tried = 0;
     loop {
         tried += 1;
-        let mut days: [Vec<String>; PAST + 1] = Default::default();
-        for (before, files) in days.iter_mut().enumerate() {
-            *files = state_files(store, &state_folder(day.before(before))).await?;
-        }
-        let mut about = vec![days[1].clone(), days[0].clone(), Vec::new()];
-        match day.start() {
-            Some(_) => about[2] = state_files(store, &state_folder(day.after(1))).await?,
-            None => about[0].clear(),
-        }
-        match judge_files(store, day, (&days, &about), settings, wanted) {
+        let [before, after] = reach(true);
+        let about = (0..=before).rev().map(|days| day.before(days)).chain((1..=after).map(|days| day.after(days)));
+        // what has no day has none about it
+        let about: BTreeSet<Day> = about.collect();
+        let kept = kept_state(store, &about.into_iter().collect::<Vec<_>>()).await?;
+        match judge_files(store, day, kept, settings, wanted) {
             Err(LakeError::Io { source, .. }) if source.kind() == ErrorKind::NotFound && tried < TRIES => {}
             judged => return judged,
         }
     }
 }
 
-/// Judges a day by its files and those of the days before, and of the days beside it.
+/// Judges a day by its files and those of the days about it.
 fn judge_files<S: Store>(
     store: &ReadOnly<'_, S>,
     day: Day,
-    (days, about): (&[Vec<String>; PAST + 1], &[Vec<String>]),
+    KeptState { files, mut ended }: KeptState,
     [before, after]: [&Settings; 2],
     wanted: &impl Fn(&Finding) -> bool,
 ) -> Result<Judged, LakeError> {
     let mut judged = Judged { alerts: BTreeMap::new(), allow: AllowUse::none_of(&after.allow) };
     // replays close their own windows, and each stream its own
-    let [today, ..] = days;
-    let writers: BTreeSet<&str> = today.iter().map(|path| writer(path)).collect();
-    for name in writers {
-        let of_writer = |files: &Vec<String>, history| -> Vec<String> {
-            let files = files.iter().filter(|path| writer(path) == name && is_history_file(path) == history);
-            files.cloned().collect()
-        };
-        let about = about.iter().map(|files| of_writer(files, false)).collect();
-        let mut keys = DaysReader::open(store, about, "merge")?;
+    let mut writers: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for path in &files {
+        writers.entry(writer(path)).or_default().push(path);
+    }
+    let both = |(writer, files): (&str, Vec<&String>)| {
+        let ended = ended.remove(writer).unwrap_or_default();
+        DayFiles::both(files).map(|files| (files, ended.clone()))
+    };
+    for (files, ended) in writers.into_iter().flat_map(both) {
+        let mut keys = files.open(store, &[day], "merge")?;
+        let mut judge = Judge::new(ended);
         while let Some(OfDays { key, days }) = keys.next_key()? {
-            let key = Key { window: Window(day.start()), ..key };
             let states: Vec<Option<State>> = days.into_iter().map(state_of).collect();
-            let [before_it, today, after_it] = &*states else { continue };
-            let states = [before_it.as_ref(), today.as_ref(), after_it.as_ref()];
-            judged.add([before, after], wanted, |settings| findings(&key, states, settings));
-        }
-        if let Some(start) = day.start() {
-            let histories =
-                std::array::from_fn(|before| days.get(before).map_or(Vec::new(), |day| of_writer(day, true)));
-            let mut groups = HistoryReader::open(store, start, histories, "merge")?;
-            while let Some(Beside { key, days, .. }) = groups.next_group()? {
-                let clock = &groups.clock;
-                judged.add([before, after], wanted, |settings| history_findings(&key, &days, clock, settings));
-            }
+            let states: Vec<Option<&State>> = states.iter().map(Option::as_ref).collect();
+            judged.add([before, after], wanted, |settings| {
+                let found = judge.findings(&key, &[Window(day.start())], &states, settings);
+                found.into_iter().flat_map(|(_, found)| found).collect()
+            });
         }
     }
     Ok(judged)
@@ -258,9 +245,9 @@ impl Judged {
         &mut self,
         [before, after]: [&Settings; 2],
         wanted: &impl Fn(&Finding) -> bool,
-        findings: impl Fn(&Settings) -> Vec<Finding>,
+        mut findings: impl FnMut(&Settings) -> Vec<Finding>,
     ) {
-        let asked = |settings| findings(settings).into_iter().filter(wanted);
+        let mut asked = |settings| findings(settings).into_iter().filter(wanted);
         for finding in asked(before).filter(|finding| before.allowing(finding).is_none()) {
             let pair = self.alerts.entry(finding.alert_id.clone()).or_default();
             pair.before = Some(finding);
@@ -290,8 +277,8 @@ fn state_of(entries: Vec<StateEntry>) -> Option<State> {
     let gathered = entries.into_iter().filter_map(|entry| match entry {
         StateEntry::Hours(hours) => Some(State::Hours(hours)),
         StateEntry::Probes(probes) => Some(State::Probes(probes)),
-        // judged with the days before
-        StateEntry::History(_) | StateEntry::Emitted(_) => None,
+        StateEntry::History(history) => Some(State::History(history)),
+        StateEntry::Emitted(_) => None,
     });
     State::merged(gathered)
 }

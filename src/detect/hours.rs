@@ -14,7 +14,7 @@ use super::tally::{Key, Outcome, Tally};
 use super::window::{HOUR, Window, last_of};
 
 /// Hours of a day.
-const DAY: i16 = 24;
+const DAY: i64 = 24;
 
 /// What was gathered for one key in a day: hours of the day with any, in order. Those of one key merge in any order
 /// (I7, I8).
@@ -53,10 +53,10 @@ pub(super) struct Days<'h>(pub [Option<&'h Hours>; 3]);
 
 impl<'h> Days<'h> {
     /// The tally of each hour with any; the first of the day that is judged is 0.
-    fn each(self) -> impl Iterator<Item = (i16, &'h Tally)> + Clone {
+    fn each(self) -> impl Iterator<Item = (i64, &'h Tally)> + Clone {
         let days = [-DAY, 0, DAY].into_iter().zip(self.0);
         days.flat_map(|(begin, day)| {
-            day.into_iter().flat_map(Hours::each).map(move |(hour, t)| (begin + i16::from(hour), t))
+            day.into_iter().flat_map(Hours::each).map(move |(hour, t)| (begin + i64::from(hour), t))
         })
     }
 
@@ -64,8 +64,8 @@ impl<'h> Days<'h> {
     pub(super) fn findings(self, key: &Key, settings: &Settings) -> Vec<Finding> {
         let Some(counter) = counter(&key.detector) else { return Vec::new() };
         let Some(least) = settings.least_flows(counter.name(), key) else { return Vec::new() };
-        let finding = |(first, last): (i16, i16)| {
-            let moment = |hour: i16| key.window.0.map(|day| day.saturating_add(i64::from(hour) * HOUR));
+        let finding = |(first, last): (i64, i64)| {
+            let moment = |hour: i64| key.window.0.map(|day| day.saturating_add(hour * HOUR));
             let alert = Key { window: Window(moment(first)), ..key.clone() };
             let within = self.each().filter(|(hour, _)| (first..=last).contains(hour));
             // one hour in which it was refused does not tell of the others
@@ -88,14 +88,14 @@ impl<'h> Days<'h> {
 
     /// Whether something says that it was refused in this hour, or in one beside it: the intervals of two interfaces do not
     /// begin together, so the copies of a packet may be told in two hours.
-    fn is_refused_about(self, hour: i16) -> bool {
+    fn is_refused_about(self, hour: i64) -> bool {
         let mut about = self.each().filter(|(at, _)| at.abs_diff(hour) <= 1);
         about.any(|(_, tally)| tally.outcomes.contains(&Outcome::Refused))
     }
 
     /// The first and the last hour of each alert.
-    fn runs(self, least: u64) -> Vec<(i16, i16)> {
-        let mut runs: Vec<(i16, i16)> = Vec::new();
+    fn runs(self, least: u64) -> Vec<(i64, i64)> {
+        let mut runs: Vec<(i64, i64)> = Vec::new();
         // what others tell of nothing is nothing
         for (hour, _) in self.each().filter(|(_, tally)| tally.flows >= least.max(1)) {
             match runs.last_mut() {
@@ -125,7 +125,7 @@ mod tests {
         Days([None, Some(hours), None]).findings(key, &Settings::default())
     }
 
-    fn runs(flows: &[(u8, u64)], least: u64) -> Vec<(i16, i16)> {
+    fn runs(flows: &[(u8, u64)], least: u64) -> Vec<(i64, i64)> {
         Days([None, Some(&hours(flows)), None]).runs(least)
     }
 

@@ -14,6 +14,7 @@ mod finding;
 mod gather;
 mod history;
 mod hours;
+mod judge;
 mod log_gap;
 mod outage;
 mod scan;
@@ -32,11 +33,9 @@ pub use allow::{AllowUse, Allowed, withdrawn_as_allowed};
 pub use detector::{Counter, Detector};
 pub use finding::Finding;
 pub use gather::Tallies;
-pub use history::{
-    Call, Clock, Each, First, History, Hour, Member, Minutes, PAST, Sum, Terms, Text, Who, history_findings, is_clock,
-    is_history,
-};
+pub use history::{Call, Each, First, History, Hour, Member, Minutes, Sum, Terms, Text, Who, is_history};
 pub use hours::Hours;
+pub use judge::{Judge, alert_key, reach, withdrawn};
 pub use scan::{Crowd, Logged, Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts};
 pub use seen::Seen;
 pub use settings::{
@@ -44,7 +43,7 @@ pub use settings::{
     NewService, Newcomers, Settings, Silent, Slow, Thresholds, Tunable, Tuned, Unanswered, Vertical,
 };
 pub use sketch::Sketch;
-pub use state::{State, alert_key, findings, withdrawn};
+pub use state::State;
 pub use tally::{Evidence, Key, Outcome, Tally};
 pub use window::Window;
 

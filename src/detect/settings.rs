@@ -125,7 +125,7 @@ thresholds! {
     /// Of `scan.slow`.
     Slow by zone of "source" {
         "targets" targets = 8, 1..=16_777_216:
-            "Distinct targets in a UTC day. Our own number: four alone were too eager for SiLK's users.";
+            "Distinct targets in a UTC day, or from noon to noon. Our own number: four alone were too eager for SiLK's users.";
         "lead" lead = 4, 1..=1_000:
             "Distinct targets more than allowed contacts (of which up to 16 are counted). Four make the odds of 99 of Jung, Paxson, Berger and Balakrishnan (2004).";
     }
@@ -200,7 +200,10 @@ thresholds! {
 
 thresholds! {
     /// Of `expectation`: what is expected stands in the map.
-    Expectation by zone of "" {}
+    Expectation by zone of "" {
+        "lateness" lateness = 15, 0..=720:
+            "Minutes for which records of a period are waited for, by event time, before it is said that there are too few. Flow logs come within about ten minutes (AWS), and out of order.";
+    }
 }
 
 thresholds! {
@@ -226,6 +229,8 @@ thresholds! {
     Unanswered by zone of "server" {
         "calls" calls = 3, 1..=1_000_000_000_000:
             "Calls in ten minutes to which nothing comes back. Our own number.";
+        "lateness" lateness = 15, 0..=720:
+            "Minutes for which answers are waited for, by event time, after the ten in which they could come. As that of `expectation`.";
     }
 }
 

@@ -1,14 +1,12 @@
-//! What is gathered for a key, whatever its detector, and the alerts that follow from it.
+//! What is gathered for a key, whatever its detector.
 
 use serde::{Deserialize, Serialize};
 
-use super::finding::Finding;
-use super::history::{self, History};
-use super::hours::{Days, Hours};
+use super::history::History;
+use super::hours::Hours;
 use super::scan::{self, Probes};
 use super::settings::Settings;
-use super::tally::{Key, Tally};
-use super::{counter, window::Window};
+use super::tally::Key;
 
 /// What is gathered for a key. States of one key merge in any order to the same state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,15 +38,22 @@ impl State {
         once
     }
 
-    fn hours(&self) -> Option<&Hours> {
+    /// What was counted, if it is that.
+    pub(super) fn hours(&self) -> Option<&Hours> {
         if let Self::Hours(hours) = self { Some(hours) } else { None }
     }
 
-    fn tried(&self) -> Option<&Probes> {
+    /// What sources tried, if it is that.
+    pub(super) fn tried(&self) -> Option<&Probes> {
         if let Self::Probes(probes) = self { Some(probes) } else { None }
     }
 
-    /// What sources tried, if it is that.
+    /// What a group did, if it is that.
+    pub(super) fn history(&self) -> Option<&History> {
+        if let Self::History(history) = self { Some(history) } else { None }
+    }
+
+    /// The same, to be changed.
     pub(super) fn probes(&mut self) -> Option<&mut Probes> {
         match self {
             Self::Probes(probes) => Some(probes),
@@ -84,46 +89,5 @@ impl State {
             _ => {}
         }
         Some(whole)
-    }
-}
-
-/// What is found of a key in its day, from its states of the day before, of that day and of the day after: nothing where
-/// they do not reach a threshold, or there are none. What of it the allow-list holds back is asked later.
-pub fn findings<'s>(key: &Key, days: [Option<&'s State>; 3], settings: &Settings) -> Vec<Finding> {
-    match days {
-        [before, Some(State::Hours(today)), after] => {
-            let hours = |day: Option<&'s State>| day.and_then(State::hours);
-            Days([hours(before), Some(today), hours(after)]).findings(key, settings)
-        }
-        [before, Some(State::Probes(today)), after] => {
-            let probes = |day: Option<&'s State>| day.and_then(State::tried);
-            scan::findings(key, [probes(before), Some(today), probes(after)], settings)
-        }
-        // judged with the days before it: see `history_findings`
-        [_, Some(State::History(_)) | None, _] => Vec::new(),
-    }
-}
-
-/// The finding that withdraws an alert: its key, and the end of its window.
-pub fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Finding> {
-    if let Some(counter) = counter(&alert.detector) {
-        return Some(Finding::of_tally(counter, alert, end, &Tally::new(counter.verdict())));
-    }
-    scan::withdrawn(alert, end).or_else(|| history::withdrawn(alert, end))
-}
-
-/// The key of the alert that a finding makes.
-pub fn alert_key(finding: &Finding) -> Key {
-    Key {
-        window: Window(finding.window_start),
-        detector: finding.detector.clone().into_owned(),
-        rule: finding.rule.clone(),
-        reason: finding.subject.clone(),
-        client_zone: finding.client_zone.clone(),
-        server_zone: finding.server_zone.clone(),
-        client_addr: finding.client_addr.clone(),
-        server_addr: finding.server_addr.clone(),
-        server_port: finding.server_port,
-        protocol: finding.protocol,
     }
 }

@@ -10,6 +10,8 @@ mod unanswered;
 mod watches;
 mod weight;
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -65,21 +67,41 @@ fn all_findings(states: &[(Key, State)]) -> Vec<Finding> {
     found_with(states, &Settings::default())
 }
 
+/// Of the detectors that compare no days.
 fn found_with(states: &[(Key, State)], settings: &Settings) -> Vec<Finding> {
-    let of_day = |key: &Key, days: i64| {
-        let key = Key { window: Window(key.window.0.map(|day| day + days * 86_400_000)), ..key.clone() };
-        states.iter().find(|(other, _)| *other == key).map(|(_, state)| state)
-    };
-    let beside = |key: &Key, days| if key.window.0.is_some() { of_day(key, days) } else { None };
-    let found = states.iter().map(|(key, state)| (key, [beside(key, -1), Some(state), beside(key, 1)]));
-    found.flat_map(|(key, days)| findings(key, days, settings)).collect()
+    found_in(states.iter().filter(|(key, _)| !is_history(key)), settings)
+}
+
+/// Judges every day with those about it.
+fn found_in<'s>(states: impl Iterator<Item = &'s (Key, State)>, settings: &Settings) -> Vec<Finding> {
+    let mut keys: BTreeMap<Key, BTreeMap<Option<i64>, &State>> = BTreeMap::new();
+    for (key, state) in states {
+        keys.entry(Key { window: Window(None), ..key.clone() }).or_default().insert(key.window.0, state);
+    }
+    let days = || keys.values().flat_map(BTreeMap::keys).copied().flatten();
+    let span = days().min().zip(days().max());
+    let (mut timed, mut untimed) = (Judge::default(), Judge::default());
+    let mut found = Vec::new();
+    for (key, of_key) in &keys {
+        let [before, after] = reach(is_history(key)).map(|days| days as i64 * window::DAY);
+        if let Some((first, last)) = span {
+            let every = |from: i64, to: i64| (from..=to).step_by(window::DAY as usize).map(Some);
+            let stretch: Vec<Window> = every(first, last).map(Window).collect();
+            let about: Vec<_> = every(first - before, last + after).map(|day| of_key.get(&day).copied()).collect();
+            found.extend(timed.findings(key, &stretch, &about, settings));
+        }
+        if let Some(state) = of_key.get(&None) {
+            found.extend(untimed.findings(key, &[Window(None)], &[None, Some(state), None], settings));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found.into_iter().flat_map(|(_, found)| found).collect()
 }
 
 /// What a closing makes of parts, with what cannot matter left out.
 fn judged(parts: impl Iterator<Item = (Key, State)>) -> Vec<Finding> {
     let settings = Settings::default();
-    let mut by_key: std::collections::BTreeMap<Key, std::collections::BTreeMap<Window, Vec<State>>> =
-        Default::default();
+    let mut by_key: BTreeMap<Key, BTreeMap<Window, Vec<State>>> = BTreeMap::new();
     for (key, state) in parts {
         let bare = Key { window: Window(None), ..key.clone() };
         by_key.entry(bare).or_default().entry(key.window).or_default().push(state);

@@ -25,13 +25,13 @@ pub fn hour_of_day(time: Option<i64>) -> u8 {
     time.map_or(0, |time| (time.rem_euclid(DAY) / HOUR) as u8)
 }
 
-/// The last moment that an alert may last to which begins at this one. Moments are hours, or panes, so many a day, and the
-/// first of some day is 0.
+/// The last moment that an alert may last to which begins at this one. Moments are hours, panes or minutes, so many a day,
+/// and the first of some day is 0.
 ///
 /// What begins before noon ends with its day, what begins later with the next: so an alert may go over midnight, none ends
 /// within twelve hours for want of a day, and what goes on for days is told once a day. Which alerts begin in a day is
 /// known from that day, the one before it and the one after it: what goes on over a midnight is there before noon.
-pub fn last_of(first: i16, a_day: i16) -> i16 {
+pub fn last_of(first: i64, a_day: i64) -> i64 {
     let days = if first.rem_euclid(a_day) < a_day / 2 { 1 } else { 2 };
     (first.div_euclid(a_day) + days) * a_day - 1
 }

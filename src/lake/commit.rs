@@ -146,6 +146,13 @@ pub struct Closing {
     pub lost: BTreeSet<String>,
 }
 
+impl Closing {
+    /// The shards of [`Self::ended`].
+    pub fn ended_shards(&self) -> BTreeSet<String> {
+        self.ended.iter().filter_map(|chain| chain.rsplit_once('.')).map(|(_, shard)| shard.to_owned()).collect()
+    }
+}
+
 /// One link of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {

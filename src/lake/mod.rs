@@ -30,7 +30,7 @@ mod upload;
 
 pub use alert_reader::{alert_files, last_alerts, read_alerts};
 pub use alert_writer::AlertWriter;
-pub use beside::{Beside, DaysReader, HistoryReader, OfDays};
+pub use beside::{DayFiles, DaysReader, KeptState, OfDays, kept_state};
 pub use chain::{Access, COMMITS, COMPACT, Chain, REPLAY, STAGING};
 pub use columns::FlowRows;
 pub use commit::{Closing, Commit, CommitKind, FileEntry, MapIdentity, ObjectEntry, ShardPosition, ShardSpan};
@@ -45,7 +45,7 @@ pub use quarantine::{Quarantine, append_quarantine};
 pub use read_only::ReadOnly;
 pub use s3::S3Store;
 pub(crate) use side_by_side::side_by_side;
-pub use state::{Emitted, StateEntry, StateReader, StateWriter, is_history_file, state_files, state_folder};
+pub use state::{Emitted, StateEntry, StateReader, StateWriter, is_history_file, state_folder};
 pub use store::{StagedFile, Store, StoredFile};
 pub use unit::Unit;
 

@@ -17,7 +17,6 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::chain::{COMMITS, Chain, REPLAY};
 use super::error::{LakeError, io_error};
 use super::parquet_file::Staged;
 use super::partition::Day;
@@ -180,28 +179,6 @@ fn read_entry(frame: &mut impl BufRead, buffer: &mut Vec<u8>) -> std::io::Result
         return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "it ends in the middle of an entry"));
     }
     Ok(true)
-}
-
-/// The state files of a day's folder that count: a commit that merges some brings its own before those go, and a crash
-/// may leave both, or only a part of what it brings.
-///
-/// # Errors
-/// When the lake cannot be read.
-pub async fn state_files<S: Store>(store: &S, folder: &str) -> Result<Vec<String>, LakeError> {
-    let mut files = store.list(folder).await.map_err(io_error("list", folder))?;
-    // shards bring state and take none away
-    let merges = |chain: &String| chain == REPLAY || chain.ends_with(".alerts");
-    let chains = store.folders(COMMITS).await.map_err(io_error("list", COMMITS))?;
-    for chain in chains.into_iter().filter(merges) {
-        // the commits before the last one are done with
-        let head = Chain::head_number(store, &chain).await?;
-        let Some(commit) = Chain::read_one(store, &chain, head).await? else { continue };
-        let brought: Vec<&String> =
-            commit.files.iter().map(|file| &file.path).filter(|path| path.starts_with(folder)).collect();
-        let whole = brought.iter().all(|path| files.contains(path));
-        files.retain(|path| if whole { !commit.removes.contains(path) } else { !brought.contains(&path) });
-    }
-    Ok(files)
 }
 
 /// The folder of a day's state files.
@@ -398,7 +375,6 @@ mod tests {
     use crate::boundary::Verdict;
     use crate::detect::{Tally, Window};
     use crate::lake::LocalStore;
-    use crate::lake::testing::{TestLake, block_on};
 
     fn key(client: u32) -> Key {
         let client_addr = Some(format!("client {client:05}"));
@@ -412,33 +388,6 @@ mod tests {
             keys.extend(entries.iter().map(|_| key.clone()));
         }
         Ok(keys)
-    }
-
-    /// A closing that was interrupted at any point of its end is read as before it, or as after it.
-    #[test]
-    fn what_a_closing_merges_counts_once() {
-        let lake = TestLake::empty();
-        let folder = state_folder(Day::of(Some(1_795_132_800_000)));
-        let files = || block_on(state_files(&lake.store, &folder)).unwrap();
-        block_on(async {
-            lake.shard("one", &[], "100", &[80], false).await;
-            lake.shard("two", &[], "200", &[80], false).await;
-        });
-        let before = files();
-        let kept: Vec<Vec<u8>> = before.iter().map(|path| std::fs::read(lake.path(path)).unwrap()).collect();
-        assert_eq!(before.len(), 2);
-        block_on(lake.alerts("80"));
-        let after = files();
-        assert_eq!(after.len(), 1);
-        assert!(!before.contains(&after[0]));
-        // they are still there
-        std::fs::write(lake.path(&before[1]), &kept[1]).unwrap();
-        assert_eq!(files(), after);
-        std::fs::write(lake.path(&before[0]), &kept[0]).unwrap();
-        assert_eq!(files(), after);
-        // and it is not there yet
-        std::fs::remove_file(lake.path(&after[0])).unwrap();
-        assert_eq!(files(), before);
     }
 
     #[test]

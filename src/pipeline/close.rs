@@ -1,21 +1,19 @@
 //! Closing windows: what all commits gathered for a key becomes its alert, or a new revision of it.
 //!
-//! A day is done when a commit with data of it came after the last closing, and so are the days beside it: an alert may
-//! go over midnight. Every state file of these days is merged, old ones too: so an alert always tells of all input,
-//! whatever was replayed when, and a revision is written only where the content changed.
-//!
-//! Histories are judged beside those of the days before: where a day changed, it and the days after it are judged anew.
+//! A day is done when a commit with data of it came after the last closing, and so are the days that ask for it: an alert
+//! may go over midnight, and histories are judged beside those of the days before. Every state file of these days is
+//! merged, old ones too: so an alert always tells of all input, whatever was replayed when, and a revision is written
+//! only where the content changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::days::{Histories, States};
 use super::summary::Alerts;
 use crate::detect::{
-    Alert, AlertStatus, AllowUse, Finding, Key, Settings, State, Window, alert_key, findings, history_findings,
+    Alert, AlertStatus, AllowUse, Finding, History, Judge, Key, Settings, State, Window, alert_key, is_history, reach,
     withdrawn, withdrawn_as_allowed,
 };
 use crate::lake::{
-    AlertWriter, Beside, Chain, Commit, CommitKind, Conserved, Day, Emitted, LakeError, MapIdentity, OfDays, Origin,
+    AlertWriter, Chain, Commit, CommitKind, Conserved, Day, DayFiles, Emitted, LakeError, MapIdentity, OfDays, Origin,
     StateEntry, StateWriter, Store, Unit, writer_properties,
 };
 
@@ -37,37 +35,24 @@ pub(super) async fn close_windows<S: Store>(
     let mut found = Alerts { allow: AllowUse::none_of(&settings.allow), ..Alerts::default() };
     let scratch = format!("{}/merge", unit.staging);
     let active: Vec<String> = chain.active().flat_map(state_files).map(str::to_owned).collect();
-    let states = States::of(&active);
-    for span in states.about(&days) {
-        let mut keys = states.open(store, &span, &scratch)?;
-        while let Some(of_days) = keys.next_key()? {
-            for of_day in judge(of_days, &span, |parts| State::judged_by(parts, settings), settings) {
-                for row in revise(&of_day.gathered.emitted, of_day.found, settings, &mut found.allow) {
-                    state.push(&of_day.key, &StateEntry::Emitted(Emitted::of(&row)))?;
-                    found.add(&row);
-                    alerts.push(row)?;
+    for files in DayFiles::both(&active) {
+        for stretch in files.about(&days) {
+            let mut keys = files.open(store, &stretch, &scratch)?;
+            let mut judge = Judge::default();
+            while let Some(of_days) = keys.next_key()? {
+                let merged = |parts| State::judged_by(parts, settings);
+                for of_day in judged(&mut judge, of_days, &stretch, merged, settings) {
+                    found.cut += u64::from(of_day.is_cut());
+                    for row in revise(&of_day.gathered.emitted, of_day.found, settings, &mut found.allow) {
+                        state.push(&of_day.key, &StateEntry::Emitted(Emitted::of(&row)))?;
+                        found.add(&row);
+                        alerts.push(row)?;
+                    }
                 }
             }
+            alerts.end_days()?;
+            state.end_days()?;
         }
-        alerts.end_days()?;
-        state.end_days()?;
-    }
-    let histories = Histories::of(&active);
-    for day in histories.after(&days) {
-        let mut groups = histories.open(store, day, &scratch)?;
-        while let Some(group) = groups.next_group()? {
-            found.cut += u64::from(group.is_cut());
-            let Beside { key, days, emitted } = group;
-            let (_, emitted) = apart(emitted);
-            let found_of_group = history_findings(&key, &days, &groups.clock, settings);
-            for row in revise(&emitted, found_of_group, settings, &mut found.allow) {
-                state.push(&key, &StateEntry::Emitted(Emitted::of(&row)))?;
-                found.add(&row);
-                alerts.push(row)?;
-            }
-        }
-        alerts.end_days()?;
-        state.end_days()?;
     }
     for staged in alerts.finish()?.into_iter().chain(state.finish()?) {
         unit.add(staged);
@@ -133,25 +118,30 @@ pub(super) struct OfDay {
     pub(super) found: Vec<Finding>,
 }
 
-/// What is found of a key in the days of a stretch, beside which the days before it and after it were read.
-pub(super) fn judge(
+impl OfDay {
+    /// Whether it is a group with more members in that day than are kept.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(&self.gathered.state, Some(State::History(History { cut: true, .. })))
+    }
+}
+
+/// What is found of a key in the days of a stretch, with which the days about it were read.
+pub(super) fn judged(
+    judge: &mut Judge,
     of_days: OfDays,
-    span: &[Day],
+    stretch: &[Day],
     merged: impl FnOnce(Vec<Vec<State>>) -> Vec<Option<State>>,
     settings: &Settings,
 ) -> Vec<OfDay> {
     let (states, emitted): (Vec<_>, Vec<_>) = of_days.days.into_iter().map(apart).unzip();
-    let gathered = merged(states).into_iter().zip(emitted).map(|(state, emitted)| Gathered { state, emitted });
-    let gathered: Vec<Gathered> = gathered.collect();
-    let states: Vec<Option<&State>> = gathered.iter().map(|day| day.state.as_ref()).collect();
-    let of_day = |(day, about): (&Day, &[Option<&State>])| {
-        let key = Key { window: Window(day.start()), ..of_days.key.clone() };
-        let found = <[_; 3]>::try_from(about).map_or(Vec::new(), |about| findings(&key, about, settings));
-        (*day, key, found)
-    };
-    let found: Vec<_> = span.iter().zip(states.windows(3)).map(of_day).collect();
-    let of_day = |((day, key, found), gathered)| OfDay { day, key, gathered, found };
-    let each = found.into_iter().zip(gathered.into_iter().skip(1)).map(of_day);
+    let states = merged(states);
+    let windows: Vec<Window> = stretch.iter().map(|day| Window(day.start())).collect();
+    let borrowed: Vec<Option<&State>> = states.iter().map(Option::as_ref).collect();
+    let found = judge.findings(&of_days.key, &windows, &borrowed, settings);
+    let [before, _] = reach(is_history(&of_days.key));
+    let gathered = states.into_iter().zip(emitted).map(|(state, emitted)| Gathered { state, emitted });
+    let each = stretch.iter().zip(gathered.skip(before)).zip(found);
+    let each = each.map(|((day, gathered), (key, found))| OfDay { day: *day, key, gathered, found });
     each.filter(|OfDay { gathered, .. }| gathered.state.is_some() || !gathered.emitted.is_empty()).collect()
 }
 

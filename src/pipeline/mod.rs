@@ -2,7 +2,6 @@
 //! Only this module knows the order.
 
 mod close;
-mod days;
 mod deliver;
 mod plan;
 mod queue;

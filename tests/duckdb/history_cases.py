@@ -4,7 +4,7 @@ A case has hosts, ports or a zone of its own; where it is about the log as a who
 epoch of its own, with more than a week of nothing before it. They share one log: a replay for each would take minutes.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from history_logs import Log, hit
 from history_oracle import DAY, HOUR, MINUTE
@@ -69,20 +69,13 @@ def exfiltration(log):
         case(points, [threshold - 1], [])
         case(points, [threshold], medium)
         case(points, [threshold + 1], medium)
-    # hours in a row are one alert; not over a pause, a lesser hour, or midnight
+    # hours in a row are one alert; not over a pause or a lesser hour
     row, other = 600_000_000, 700_000_000
     first, third = hour_of(NOON), hour_of(NOON) + 2 * HOUR
     case([], [row, other, row], [hit("low", first, 3 * HOUR, 3, bytes=2 * row + other)])
     case([1] * 5, [row, other], [hit("medium", first, 2 * HOUR, 2, bytes=row + other)])
     case([], [row, None, row], [hit("low", first, HOUR, 1), hit("low", third, HOUR, 1)])
     case([], [row, 499_999_999, row], [hit("low", first, HOUR, 1), hit("low", third, HOUR, 1)])
-    for points, tomorrow, severity, hours in (
-        ([], row, "low", (12, 23, 24)),
-        ([1] * 5, 899_999_999, "medium", (12, 23)),
-        ([1] * 5, 900_000_000, "medium", (12, 23, 24)),
-    ):
-        found = [hit(severity, TODAY + hour * HOUR, HOUR, 1) for hour in hours]
-        case(points, [row] + [None] * 10 + [row, tomorrow], found)
     # the interface that saw most counts, for the key and not for each conversation; no interface is one too
     host = case([], [], [hit("low", first, HOUR, 4, bytes=500_000_000)])
     for interface, amount in (("eni-a", 300_000_000), ("eni-b", 499_999_999), ("-", 7), ("eni-a", 200_000_000)):
@@ -141,11 +134,9 @@ def blocked_spike(log):
     case([80], [119], [], noon)
     case([80], [120], found(120, noon), noon)
     case([80], [121], found(121, noon), noon)
-    # hours in a row are one alert, and midnight ends it
+    # hours in a row are one alert
     case([], [100, 130, 110], found(340, hours=3))
     case([], [100, 99, 110], [*found(100), *found(110, NOON + 2 * HOUR)])
-    case([], [100] + [0] * 10 + [100, 149], [*found(100), *found(100, NOON + 11 * HOUR)])
-    case([], [100] + [0] * 10 + [100, 150], [*found(100), *found(100, NOON + 11 * HOUR), *found(150, NOON + 12 * HOUR)])
     # the interface that saw most
     host = case([], [99], [])
     log.add(NOON, host, "10.50.10.9:5432", interface="eni-b", action="REJECT", count=99)
@@ -200,8 +191,6 @@ def brute_force(log):
     case([], [100], [], bytes=20_001)
     case([], [100, 101], found("low", 201, hours=2))
     case([], [100, 0, 101], [*found("low", 100), *found("low", 101, NOON + 2 * HOUR)])
-    three = [found("low", 100, NOON + later * HOUR)[0] for later in (0, 11, 12)]
-    case([], [100] + [0] * 10 + [100, 100], three)
     # longer ones are not counted, and are no points either
     host = case([], [99], [])
     log.add(NOON, host, "10.50.10.9:5432", packets=16, count=9)
@@ -236,6 +225,81 @@ def brute_force(log):
 
 def hour_of(time):
     return time.replace(minute=0, second=0, microsecond=0)
+
+
+# midnight -------------------------------------------------------------------------------------------------
+
+
+def nights(log):
+    """Hours about the midnight at which TODAY ends: 24 is the first of tomorrow, and 36 the one after its noon."""
+
+    def cases_of(detector, clients, server, unit, **columns):
+        numbers = iter(range(120, 200))
+
+        def case(first, measures, *found, yesterday=(1,) * 5, long_ago=(), today=TODAY):
+            """A client with these measures in the hours from `first` on. Its alerts: severity, first hour, end.
+
+            Both days compare with what it did `yesterday`, today alone with what it did seven days before, `long_ago`.
+            """
+            client = f"{clients}.{next(numbers)}"
+
+            def time(hour):
+                return today + hour * HOUR + 30 * MINUTE
+
+            for begin, of_each in ((-7 * 24, long_ago), (-24, yesterday), (first, measures)):
+                for hour, measure in enumerate(of_each, begin):
+                    log.add(time(hour), client, server, **columns, **{unit: measure})
+            hits = []
+            for severity, begin, end in found:
+                total = sum(measures[begin - first : end - first])
+                sums = {"flows": total} if unit == "count" else {"flows": end - begin, "bytes": total}
+                seen = {"first_seen": time(begin) - timedelta(seconds=59), "last_seen": time(end - 1)}
+                hits.append(hit(severity, today + begin * HOUR, (end - begin) * HOUR, **sums, **seen))
+            log.expect(detector, {"client_addr": client}, *hits)
+
+        return case
+
+    sent = cases_of("exfiltration", "10.50.1", "8.8.4.4:443", "bytes")
+    refused = cases_of("blocked-spike", "10.50.4", "10.50.10.9:5432", "count", action="REJECT")
+    tried = cases_of("brute-force", "10.50.1", "10.50.10.9:5432", "count", packets=15)
+    million = 1_000_000
+    # today finds `row`, and no less; tomorrow, after hours of it, finds `more`, and no less
+    for case, row, more in ((sent, 500 * million, 750 * million), (refused, 100, 150), (tried, 100, 300)):
+        # what today finds goes on, though tomorrow compares with the hours before midnight
+        case(23, [row] * 2, ("medium", 23, 25))
+        case(22, [row] * 5, ("medium", 22, 27))
+        case(0, [row] * 37, ("medium", 0, 36))
+        # up to noon; from then on it is tomorrow's
+        case(22, [row] * 14, ("medium", 22, 36))
+        case(22, [row] * 14 + [more - 1], ("medium", 22, 36))
+        case(22, [row] * 14 + [more] * 2, ("medium", 22, 36), ("medium", 36, 38))
+        # after an hour that neither finds tomorrow alone decides too, be it after midnight or before it
+        for less in (0, row - 1):
+            case(22, [row, row, less, more - 1, more], ("medium", 22, 24), ("medium", 26, 27))
+            case(23, [row, row, less, row, more], ("medium", 23, 25), ("medium", 27, 28))
+            case(22, [row, less, more, more - 1], ("medium", 22, 23), ("medium", 24, 25))
+        case(24, [row] * 2, ("medium", 24, 26))
+    for case, row, more, point, enough in (
+        (sent, 500 * million, 750 * million, 400 * million, 600 * million),
+        (tried, 100, 300, 40, 120),
+    ):
+        four, five = (1,) * 4, (point, 1, 1, 1, 1)
+        # where today has nothing to compare with the alert is low to its end; tomorrow has
+        case(22, [row] * 2 + [more], ("low", 22, 25), yesterday=four)
+        case(23, [row] * 14, ("low", 23, 36), yesterday=four)
+        case(23, [row] * 13 + [more], ("low", 23, 36), ("medium", 36, 37), yesterday=four)
+        # where tomorrow has nothing it finds what today does not
+        case(23, [enough] + [row] * 13, ("medium", 23, 36), ("low", 36, 37), yesterday=(), long_ago=five)
+        case(23, [enough - 1] + [row] * 13, ("low", 24, 37), yesterday=(), long_ago=five)
+        # two nights
+        case(-1, [row] * 38, ("low", -1, 12), ("low", 12, 36), yesterday=())
+    # what today alone finds, and tomorrow alone
+    refused(23, [120, 120], ("medium", 23, 25), long_ago=[80])
+    refused(23, [119, 120], long_ago=[80])
+    refused(23, [70, 110], ("medium", 24, 25), long_ago=[80])
+    # today has 24 logged hours before it; or 23, and tomorrow 47
+    refused(23, [100, 100], ("medium", 23, 25), yesterday=(), today=AFTER_24)
+    refused(23, [300, 449, 450], ("medium", 25, 26), yesterday=(), today=AFTER_23)
 
 
 # days -----------------------------------------------------------------------------------------------------
@@ -360,7 +424,7 @@ def new_service(log):
 
 def cases():
     log = Log()
-    for add in (baseline, exfiltration, blocked_spike, brute_force, new_source, new_destination, new_service):
+    for add in (baseline, exfiltration, blocked_spike, brute_force, nights, new_source, new_destination, new_service):
         add(log)
     silent(log)
     late(log)

@@ -189,6 +189,17 @@ def soup(seed):
             flow(some(), rng.choice(hosts), f"{rng.choice(stores)}:{rng.randrange(9000, 9030)}")
             flow(some(), f"9.9.9.{rng.randrange(9)}", f"{rng.choice(stores)}:{rng.randrange(700, 710)}", bytes=9)
             flow(some(), f"{rng.choice(stores)}:{rng.randrange(9000, 9030)}", rng.choice(apps))
+    # hours in a row about midnight, mostly of somebody who did less before
+    for midnight in range(24, SOUP_DAYS * 24, 24):
+        for host in rng.sample(apps + workers + stores, 3):
+            for hour, times in night(rng, midnight):
+                flow(some(hour), host, "9.9.9.2:443", 1, bytes=int(6 * 10**8 * times))
+        for app, web in zip(rng.sample(apps, 2), rng.sample(webs, 2), strict=True):
+            server, port = f"10.50.{rng.choice([10, 11])}.{rng.choice([50, 51])}", rng.choice([5432, 9050])
+            for hour, times in night(rng, midnight):
+                flow(some(hour), app, f"{server}:{port}", 1, count=int(100 * times), packets=12)
+            for hour, times in night(rng, midnight):
+                flow(some(hour), web, f"{server}:22", 1, action="REJECT", count=int(100 * times))
     # times that are missing, lines that say nothing, and records that end in another hour than they begin in
     ends = f"{apps[0]} {stores[0]} 40000 5432 6 5 500 TIMES ACCEPT OK"
     for _ in range(200):
@@ -198,3 +209,10 @@ def soup(seed):
         log.line(time, "-", "- - - - - - - TIMES - SKIPDATA")
     log.days[first.date()].append("2 123456789012 eni-x 10.50.1.1 10.50.10.1 1024 5432 6 1 40 - - ACCEPT OK")
     return log
+
+
+def night(rng, midnight):
+    """Hours in a row about a midnight, and how much of something is in each; in some it may be less."""
+    level, lesser = rng.choice([1, 1, 1.4, 2]), rng.choice([0, 0, 0.1, 0.3])
+    for hour in range(midnight - rng.choice([0, 1, 1, 2, 3, 6]), midnight + rng.choice([1, 2, 3, 5, 12, 14])):
+        yield hour, level * (rng.choice([0, 0.8]) if rng.random() < lesser else rng.choice([1, 1, 1, 1.2, 1.6]))

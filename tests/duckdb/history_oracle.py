@@ -2,6 +2,10 @@
 
 DuckDB adds the rows up, into hours, days and minutes; Python judges what it added up, one key at a time. Numbers are
 exact: what stands at a threshold is found or not, and no rounding decides it.
+
+A day finds an hour, of its own or of the next morning, that is too much beside the seven days before the day. Hours in
+a row that their own day finds are one alert. One that has the last hour of its day goes on while either day finds the
+next hour, up to noon.
 """
 
 from bisect import bisect_left, bisect_right
@@ -141,24 +145,28 @@ def sums(connection, keys, unit, measure, where):
 
 
 def stretches(hours, severity_of):
-    """(severity, window, Sum) of consecutive hours of a day that have a severity; a day has but one."""
+    """(severity, window, Sum) of each alert of a key; where a day does not find an hour `severity_of` gives None."""
     found = []
     for hour, this in sorted(hours.items()):
-        severity = severity_of(hour, this.measure)
-        if severity is None:
-            continue
-        if found and found[-1][1][1] == hour and day_of(found[-1][1][0]) == day_of(hour):
-            before, window, so_far = found.pop()
-            assert before == severity
-            found.append((severity, (window[0], hour + HOUR), so_far + this))
-        else:
+        severity = severity_of(day_of(hour), this.measure)
+        if found and goes_on(found[-1][1], hour):
+            of_all, (start, _), so_far = found[-1]
+            if severity or severity_of(day_of(start), this.measure):
+                found[-1] = (of_all, (start, hour + HOUR), so_far + this)
+        elif severity:
             found.append((severity, (hour, hour + HOUR), this))
     return found
 
 
-def positive_points(hours, hour):
-    """The measures above zero of the past of an hour."""
-    return [hours[past].measure for past in in_past(hours, day_of(hour)) if hours[past].measure > 0]
+def goes_on(window, hour):
+    """Whether an hour follows those of an alert, and is before noon of the day after the one in which it began."""
+    start, end = window
+    return end == hour < day_of(start) + DAY + 12 * HOUR
+
+
+def positive_points(hours, day):
+    """The measures above zero of the past of a day."""
+    return [hours[past].measure for past in in_past(hours, day) if hours[past].measure > 0]
 
 
 def robust_z(measure, points):
@@ -172,10 +180,10 @@ def exfiltration(connection, protected):
     sent = "placed AND action = 'ACCEPT' AND destination_zone = 'internet' AND source_zone <> 'internet'"
     for (zone, addr), hours in sums(connection, "source_zone, source_addr", "in_hour", "sum(bytes)", sent).items():
 
-        def severity(hour, measure, zone=zone, hours=hours):
+        def severity(day, measure, zone=zone, hours=hours):
             if measure < 500_000_000:
                 return None
-            points = positive_points(hours, hour)
+            points = positive_points(hours, day)
             if len(points) < 5:
                 return "low"
             if robust_z(measure, points) < 10 or 2 * measure < 3 * max(points):
@@ -193,8 +201,8 @@ def blocked_spike(connection):
     refused = sums(connection, keys, "in_hour", "count(*)", "placed AND verdict IN ('blocked', 'attempt')")
     for (client_zone, client_addr, server_zone, server_addr), hours in refused.items():
 
-        def severity(hour, measure, client_zone=client_zone, hours=hours):
-            past = in_past(all_hours, day_of(hour))
+        def severity(day, measure, client_zone=client_zone, hours=hours):
+            past = in_past(all_hours, day)
             if measure < 100 or len(past) < 24:
                 return None
             points = [Fraction(hours[other].measure if other in hours else 0) for other in past]
@@ -214,10 +222,10 @@ def brute_force(connection):
     short = f"{ALLOWED} AND client_zone <> 'internet' AND guarded AND packets <= 15 AND bytes <= 20000"
     for key, hours in sums(connection, keys, "in_hour", "count(*)", short).items():
 
-        def severity(hour, measure, hours=hours):
+        def severity(day, measure, hours=hours):
             if measure < 100:
                 return None
-            points = positive_points(hours, hour)
+            points = positive_points(hours, day)
             if len(points) < 5:
                 return "low"
             return "medium" if measure >= 3 * max(points) else None

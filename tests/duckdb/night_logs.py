@@ -79,6 +79,7 @@ def cases():
     horizontal(log)
     more_than_ten(log)
     slow(log)
+    slow_nights(log)
     return log
 
 
@@ -247,10 +248,110 @@ def slow(log):
     # one that begins on the same day or after it
     case([(16, at(47, 51))], 8)
     case([(16, at(48, 1))], 8, hit("low", at(28), 7 * HOUR + 10 * MINUTE, 8))
-    # what is slow is never added up over midnight
-    for number in range(12):
-        log.scan("9.9.6.1", f"10.50.4.{150 + number}", [at(17 + number)], 25)
-    log.expect("scan.slow", {"client_addr": "9.9.6.1"})
+
+
+def slow_nights(log):
+    """What is slow from noon to noon; the nights are mostly those of the second day."""
+
+    def case(tried, *found, contacts=(), fast=()):
+        """A source that tries, from a time on, one of these targets after the other, each 20 minutes.
+
+        `contacts` are the times of what it may do, with servers as `tried` has targets, `fast` those of fast scans. Its
+        alerts: the first pane, the end, flows.
+        """
+        case.number += 1
+        source = f"10.50.1.{100 + case.number}" if contacts else f"9.9.6.{case.number}"
+        for begin, targets in tried:
+            for number, target in enumerate(targets):
+                log.scan(source, f"10.50.4.{150 + target}", [begin + number * 20 * MINUTE], 25)
+        for time, servers in contacts:
+            for server in servers:
+                log.add(time, source, f"10.50.10.{1 + server}:5432")
+        for time in fast:
+            log.scan(source, "10.50.4.200", within(time, 15, 18), 100)
+        hits = [hit("medium" if contacts else "low", begin, end - begin, flows) for begin, end, flows in found]
+        log.expect("scan.slow", {"client_addr": source}, *hits)
+
+    case.number = 0
+    evening, morning = at(44), at(50)
+    five, more = range(5), range(5, 10)
+    ten, twenty = range(10), range(10, 20)
+    night = evening, at(51, 30), 10
+    of_evening, of_morning = (evening, at(47, 10), 10), (morning, at(53, 10), 10)
+    whole = evening, at(53, 10), 20
+    case([(evening, five), (morning, more)], night)
+    case([(evening, ten), (morning, twenty)], whole)
+    case([(evening, ten), (morning, ten)], whole)
+    # distinct targets
+    case([(evening, range(4)), (morning, range(4, 8))], (evening, at(51, 10), 8))
+    case([(evening, range(4)), (morning, range(4, 7))])
+    case([(evening, five), (morning, five)])
+    case([(evening, five), (morning, range(3, 8))], night)
+    # where something else was on one of the days, each of them that finds enough is for itself
+    case([(at(32), [0]), (evening, ten), (morning, twenty)], (at(32), at(47, 10), 11), of_morning)
+    case([(evening, ten), (morning, twenty), (at(68), [0])], of_evening, (morning, at(68, 10), 11))
+    case([(at(32), [0]), (evening, ten), (morning, more)], (at(32), at(47, 10), 11))
+    case([(evening, five), (morning, ten), (at(68), [0])], (morning, at(68, 10), 11))
+    # and where none does, the night has what is in it
+    case([(at(32), [0]), (evening, five), (morning, more)], night)
+    case([(evening, five), (morning, more), (at(68), [0])], night)
+    case([(at(32), [20]), (evening, range(4)), (morning, range(4, 7)), (at(68), [21])])
+    # noon, and the second before
+    case([(at(36), [0]), (evening, ten), (morning, twenty)], (at(36), at(53, 10), 21))
+    case([(at(36) - SECOND, [0]), (evening, ten), (morning, twenty)], (at(35, 50), at(47, 10), 11), of_morning)
+    case([(evening, ten), (morning, twenty), (at(60) - SECOND, [0])], (evening, at(60), 21))
+    case([(evening, ten), (morning, twenty), (at(60), [0])], of_evening, (morning, at(60, 10), 11))
+    case([(at(36), five), (at(60) - SECOND, more[:3])])
+    case([(at(36), five), (at(59), more[:3])], (at(36), at(59, 50), 8))
+    case([(at(36) - SECOND, five), (at(58, 50), more[:4])], (at(36, 10), at(60), 8))
+    # midnight
+    case([(at(48) - SECOND, [0]), (at(48), range(1, 8))], (at(47, 50), at(50, 10), 8))
+
+    # contacts of both days, at whatever hour, and of no others
+    of_both = [(evening, five), (morning, more)]
+    case(of_both, night, contacts=[(at(24), range(6))])
+    case(of_both, contacts=[(at(24), range(7))])
+    case(of_both, night, contacts=[(at(71, 59), range(6))])
+    case(of_both, contacts=[(at(71, 59), range(7))])
+    case(of_both, night, contacts=[(at(23, 59), range(7)), (at(72), range(7))])
+    case(of_both, contacts=[(at(40), range(4)), (at(52), range(4, 7))])
+    case(of_both, night, contacts=[(at(40), range(4)), (at(52), range(2, 6))])
+    # those of two days may be more than are kept of one
+    of_twelve = evening, at(53, 50), 24
+    of_two = [(at(40), range(10)), (at(52), range(10, 20))]
+    case([(evening, range(12)), (morning, range(12, 24))], of_twelve, contacts=of_two)
+    case([(evening, range(12)), (morning, range(12, 23))], contacts=of_two)
+    # too many for the night, and not for its days
+    both_days = [(at(40), range(6)), (at(52), range(6, 11))]
+    case([(evening, ten), (morning, range(10, 14))], of_evening, contacts=both_days)
+    case([(evening, range(4)), (morning, range(4, 14))], of_morning, contacts=both_days)
+    case([(evening, ten), (morning, range(10, 15))], (evening, at(51, 30), 15), contacts=both_days)
+
+    # a fast scan of either day tells of the night as well, and not of the other day
+    for time in (at(23, 51), at(26), at(46), at(53), at(71)):
+        case(of_both, fast=[time])
+    for time in (at(23, 41), at(72, 1)):
+        case(of_both, night, fast=[time])
+    both_tens = [(evening, ten), (morning, twenty)]
+    case(both_tens, of_morning, fast=[at(40)])
+    case(both_tens, of_evening, fast=[at(57)])
+    case(both_tens, fast=[at(47, 51)])
+
+    # nights that follow each other
+    third = evening + DAY, morning + DAY
+    case([*of_both, (third[1], five)], night)
+    case([*of_both, (third[0], more)], night)
+    case([*of_both, (third[0], range(10, 15))], (morning, at(69, 30), 10))
+    case([*of_both, (third[0], more), (third[1], range(10, 15))], night, (third[0], at(75, 30), 10))
+    case([*of_both, (third[0], more), (third[1], more)], night)
+    case([(evening, five), (morning, five), (third[0], five), (third[1], more)], (third[0], at(75, 30), 10))
+    case([(evening, ten), (third[0], five), (third[1], more)], of_evening, (third[0], at(75, 30), 10))
+    case([(at(32), [0]), (evening, five), (morning, more), (third[1], ten)], night, (third[1], at(77, 10), 10))
+    first = evening - DAY, morning - DAY
+    twice = (at(20), at(27, 30), 10), (at(68), at(75, 30), 10)
+    case([(first[0], five), (first[1], more), (third[0], five), (third[1], more)], *twice)
+    two_days = (at(20), at(23, 10), 10), (at(26), at(45, 30), 15)
+    case([(first[0], ten), (first[1], twenty), (evening, five), (morning, more)], *two_days)
 
 
 # four days of chance -------------------------------------------------------------------------------------------------
@@ -282,6 +383,8 @@ def soup(seed):
         sweeps(rng, log, f"9.9.4.{number}", f"10.50.3.{number}")
     for number in range(1, 7):
         by_and_by(rng, log, rng.choice([f"9.9.5.{number}", f"10.50.1.{100 + number}"]))
+    for number in range(1, 41):
+        by_night(rng, log, rng.choice([f"9.9.6.{number}", f"10.50.1.{200 + number}"]))
     # of some no end is known, of one no time at all
     ends = "10.50.2.1 10.50.4.100 40000 22 6 1 40"
     for _ in range(30):
@@ -369,3 +472,21 @@ def by_and_by(rng, log, source):
             log.add(FIRST + day * DAY + rng.randrange(86400) * SECOND, source, f"10.50.10.{number + 1}:5432")
     if rng.random() < 0.7:
         chain(rng, log, source, "10.50.4.200", at(rng.choice([11, 12, 20, 22]) + rng.randrange(DAYS - 1) * 24, 50))
+
+
+def by_night(rng, log, source):
+    """About eight targets in some nights, some of them twice; some hosts also do what they may, or scan by day."""
+    for day in rng.sample(range(DAYS - 1), rng.choice([1, 1, 2, 3])):
+        midnight = FIRST + (day + 1) * DAY
+        for before in (True, False):
+            for _ in range(rng.choice([3, 4, 5, 6, 7, 12])):
+                time = rng.choice([0, 43199, *[rng.randrange(43200)] * 15]) - 43200 * before
+                target = rng.randrange(20) + (0 if before else rng.choice([0, 10]))
+                log.scan(source, f"10.50.4.{150 + target}", [midnight + time * SECOND], 25)
+        if rng.random() < 0.5:
+            time = midnight + rng.choice([-1, 1]) * rng.choice([43200, 43201, rng.randrange(43200, 86400)]) * SECOND
+            log.scan(source, f"10.50.4.{150 + rng.randrange(20)}", [time], 25)
+        for number in rng.choices(range(1, 9), k=rng.choice([0, 0, 4, 7, 10])):
+            log.add(midnight + rng.randrange(-86400, 86400) * SECOND, source, f"10.50.10.{number}:5432")
+        if rng.random() < 0.1:
+            log.scan(source, "10.50.4.200", within(midnight + rng.randrange(-86400, 86000) * SECOND, 15, 5), 100)

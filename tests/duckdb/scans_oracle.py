@@ -1,7 +1,8 @@
 """The alerts of the scan detectors, computed a second time from judged records: see src/detect/scan/mod.rs.
 
 Straight from the definition, row by row: every window of an hour that begins with a pane is looked at, whatever the
-day, and every set is made of the rows themselves.
+day, and every set is made of the rows themselves. What is slow is looked for in every day, and in every night from noon
+to noon.
 """
 
 from datetime import timedelta
@@ -11,6 +12,8 @@ PANE = timedelta(minutes=10)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 TOGETHER = 10
+#: So many contacts of a day are kept.
+KEPT = 16
 CONFIDENCES = ["weak", "strong", "certain"]
 
 
@@ -107,19 +110,46 @@ def of_one(source, rows, contacts):
 
     vertical = scans("scan.vertical", rows, lambda row: target(row)[:2], ports)
     horizontal = scans("scan.horizontal", rows, lambda row: target(row)[2:], servers)
-    slow = []
-    for date, of_day in days.items():
-        # told in the alert of a fast one, be it of the day before
-        fast = any(day(first) <= date <= day(last) for _, _, (first, last) in vertical + horizontal)
-        targets = len({target(row) for row in of_day})
-        if not fast and targets >= 8 and targets >= min(len(contacts.get((date, *source), ())), 16) + 4:
-            slow.append(("scan.slow", None, (min(map(pane, of_day)), max(map(pane, of_day)))))
+    # told in the alert of a fast one, be it of the day before
+    told = {day(time) for *_, panes in vertical + horizontal for time in panes}
+    slow = slow_scans(days, {date: contacts.get((date, *source), set()) for date in days}, told)
     found = together(vertical) + together(horizontal) + slow
     return [alert(source, kind, key, panes, rows, external) for kind, key, panes in found]
 
 
 def scans(kind, rows, key, enough):
     return [(kind, name, panes) for name, group in grouped(rows, key).items() for panes in stretches(group, enough)]
+
+
+def slow_scans(days, contacts, told):
+    """Scans of a day, or of a night from noon to noon; none with a day of which another alert tells.
+
+    `days` are the rows and `contacts` those of the source, by day.
+    """
+
+    def walks(rows, *dates):
+        kept = [contacts[date] for date in dates]
+        targets, too_many = len({target(row) for row in rows}), any(len(some) > KEPT for some in kept)
+        # which of them are kept is not known here: those of two days are as many as of one, or more
+        assert not too_many or len(dates) == 1 or targets < KEPT + 4
+        known = KEPT if too_many else len(set().union(*kept))
+        return targets >= max(8, known + 4) and not told.intersection(dates)
+
+    nights = {}
+    for date in days:
+        # with nothing on one of its days a night finds no more than the other day
+        if date + DAY in days:
+            noon = date + DAY / 2
+            rows = [row for row in days[date] + days[date + DAY] if noon <= event_time(row) < noon + DAY]
+            if walks(rows, date, date + DAY):
+                nights[date] = rows
+    # all that these two days have
+    whole = {date for date, rows in nights.items() if len(rows) == len(days[date]) + len(days[date + DAY])}
+    in_whole = whole | {date + DAY for date in whole}
+    alone = {date for date in days if date not in in_whole and walks(days[date], date)}
+    others = {date for date in nights if not {date, date + DAY} & (in_whole | alone)}
+    found = [days[date] for date in alone] + [nights[date] for date in whole | others]
+    return [("scan.slow", None, (min(map(pane, rows)), max(map(pane, rows)))) for rows in found]
 
 
 def together(found):

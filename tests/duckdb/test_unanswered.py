@@ -13,8 +13,8 @@ import lakes
 import oracle
 import pytest
 import unanswered_oracle
-from history_oracle import COLUMNS
-from unanswered_logs import MAP, SEEDS, Calls, at, cases, pane, soup
+from history_oracle import COLUMNS, DAY, MINUTE, day_of
+from unanswered_logs import MAP, SEEDS, Calls, at, cases, hourly, pane, soup
 
 #: What another replay and a backtest are asked to find; a zone begins with what is set for all.
 SETTINGS = {"calls": 2, "zones": {"orders": {"calls": 4}, "web": {"enabled": False}}}
@@ -135,11 +135,15 @@ SAID_TWICE = {
     },
     "ANSWER": {"action = 'ACCEPT'", "srcport IS NOT NULL", "server_zone <> 'internet'"},
 }
+#: Midnights at which alerts might end: each, the second one, none.
+LIMITS = [lambda first: day_of(first) + DAY, lambda first: day_of(first) + 2 * DAY, lambda first: first + 9 * DAY]
 OTHERWISE = [
     *[(name, one) for name in SAID_TWICE for one in getattr(unanswered_oracle, name)],
     *[("ANSWERED_WITHIN", panes) for panes in ((0,), (1,), (0, 1, 2), (-1, 0, 1))],
-    *[("LATENESS", minutes) for minutes in (0, 30)],
-    *[("TOGETHER", panes) for panes in (6, 8)],
+    *[("LATENESS", minutes * MINUTE) for minutes in (0, 30)],
+    ("TOLD_WITHIN", DAY),
+    *[("TOGETHER", panes * unanswered_oracle.PANE) for panes in (6, 8)],
+    *[("limit", limit) for limit in LIMITS],
 ]
 
 
@@ -187,18 +191,47 @@ def test_it_waits_for_answers_and_is_withdrawn_where_one_comes_late(flowbound, t
     log.answers(server, [at("10:19:59.999")], part=4)
     log.answers(server, [at("9:20")], part=5)
     replayed = Replayed(flowbound, log, tmp_path)
-
-    def told(out, parts):
-        """What the lake tells after each of the parts."""
-        for part in parts:
-            found = standing(replayed.replay(tmp_path / out, part).connect())
-            yield [(alert["window_start"], alert["window_end"], alert["flows"]) for alert in found]
-
     earlier, later = (at("9:20"), at("9:30"), 3), (at("10:00"), at("10:10"), 3)
     both = at("9:20"), at("10:10"), 6
-    assert list(told("forwards", "012345")) == [[], [], [later], [both], [earlier], []]
-    assert list(told("backwards", "543210")) == [[], [], [], [], [], []]
-    assert list(told("otherwise", "023514")) == [[], [later], [both], [later], [later], []]
+    assert told(replayed, "012345") == [[], [], [later], [both], [earlier], []]
+    assert told(replayed, "543210") == [[], [], [], [], [], []]
+    assert told(replayed, "023514") == [[], [later], [both], [later], [later], []]
+
+
+def test_so_it_does_over_midnight(flowbound, tmp_path):
+    log, server = Calls(), "10.60.10.1:7000"
+    log.calls(server, pane("23:50", 3), part=0)
+    log.nodata(at("24:24:59"), part=1)
+    log.nodata(at("24:25"), part=2)
+    log.answers(server, [at("24:09:59.999")], part=3)
+    replayed, found = Replayed(flowbound, log, tmp_path), [(at("23:50"), at("24:00"), 3)]
+    assert told(replayed, "0123") == [[], [], found, []]
+    assert told(replayed, "2013") == [[], found, found, []]
+    assert told(replayed, "3210") == [[], [], [], []]
+
+
+def test_what_comes_late_to_its_morning_decides_where_it_ends(flowbound, tmp_path):
+    """It is then another alert, and what is on the next day is one of its own, or of the first one again."""
+    log, server = Calls(), "10.60.10.1:7000"
+    log.calls(server, hourly("12:30", "25:30"), part=0)
+    log.nodata(at("26:05"), part=0)
+    log.calls(server, pane("11:30", 3), part=1)
+    log.answers(server, [at("11:45")], part=2)
+    replayed, one = Replayed(flowbound, log, tmp_path), [(at("12:30"), at("25:40"), 42)]
+    two = [(at("11:30"), at("23:40"), 39), (at("24:30"), at("25:40"), 6)]
+    assert told(replayed, "012") == [one, two, one]
+    assert told(replayed, "102") == [[], two, one]
+    assert told(replayed, "201") == [[], one, one]
+
+
+def told(replayed, parts):
+    """What the lake tells after each of the parts: the windows and the flows of its alerts."""
+    found = []
+    for part in parts:
+        lake = replayed.replay(replayed.folder / f"lake-{parts}", part)
+        alerts = sorted(standing(lake.connect()), key=lambda alert: alert["window_start"])
+        found.append([(alert["window_start"], alert["window_end"], alert["flows"]) for alert in alerts])
+    return found
 
 
 @pytest.mark.parametrize("order, flows", [("0123", [6, 9, 9, 6]), ("0213", [6, 6, 9, 6]), ("0312", [6, 6, 6, 6])])

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 import lakes
-from history_oracle import DAY, EPOCH, MINUTE
+from history_oracle import DAY, EPOCH, HOUR, MINUTE
 
 SECOND = timedelta(seconds=1)
 FIRST = datetime(2026, 3, 30)
@@ -77,8 +77,8 @@ class Calls:
         part = time.date() if part is None else part
         self.parts.setdefault(str(part), []).append(f"7 123456789012 {fields}")
 
-    def nodata(self, time, status="NODATA"):
-        self.line(time, f"eni-quiet - - - - - - - {stamp(time - MINUTE)} {stamp(time)} - {status} - - -")
+    def nodata(self, time, status="NODATA", part=None):
+        self.line(time, f"eni-quiet - - - - - - - {stamp(time - MINUTE)} {stamp(time)} - {status} - - -", part)
 
     def calls(self, server, times, client="10.60.1.1:40000", **columns):
         for time in times:
@@ -113,7 +113,7 @@ def stamp(time):
 
 
 def at(clock, day=0):
-    """A time by the clock of a day: 10:00, 10:00:59 or 10:00:59.999."""
+    """A time by the clock of a day: 10:00, 10:00:59 or 10:00:59.999; the next day begins at 24:00."""
     hours, minutes, *seconds = clock.split(":")
     return FIRST + day * DAY + timedelta(hours=int(hours), minutes=int(minutes), seconds=float(*seconds or ["0"]))
 
@@ -121,6 +121,12 @@ def at(clock, day=0):
 def pane(clock, many, day=0):
     """So many times in the ten minutes that begin here."""
     return [at(clock, day) + (number + 1) * MINUTE for number in range(many)]
+
+
+def hourly(begin, end):
+    """Three calls in the ten minutes that begin here, and in those of each hour after it."""
+    hours = (at(end) - at(begin)) // HOUR
+    return [time + hour * HOUR for hour in range(hours + 1) for time in pane(begin, 3)]
 
 
 def hit(start, end, flows, day=0, **more):
@@ -133,9 +139,9 @@ TEN = hit("10:00", "10:10", 3)
 def cases():
     log = Calls()
     counted = (whole, thresholds, answers, others, interfaces, together, times)
-    for some in (*counted, midnight, lateness, zones, not_counted):
+    for some in (*counted, midnight, nights, lateness, zones, not_counted):
         some(log)
-    for day in (0, 1):
+    for day in (0, 1, 2):
         log.nodata(at("23:59:59", day))
     return log
 
@@ -295,46 +301,95 @@ def times(log):
 
 
 def midnight(log):
-    """Days are apart: what is about 0:00 of the second day."""
-    # an answer may come until 23:40, and 15 minutes later the day is not over
-    log.case([*pane("23:10", 3), *pane("23:20", 3)], hit("23:10", "23:30", 6))
-    for clock in ("23:30", "23:40", "23:50"):
-        log.case(pane(clock, 3))
-    log.case(pane("0:00", 3, 1), hit("0:00", "0:10", 3, 1))
+    """What is about 0:00 of the second day."""
+    for clock, end in (("23:20", "23:30"), ("23:30", "23:40"), ("23:40", "23:50"), ("23:50", "24:00")):
+        log.case(pane(clock, 3), hit(clock, end, 3))
+    log.case(pane("24:00", 3), hit("24:00", "24:10", 3))
+    # no pane goes over
+    log.case([*pane("23:50", 2), *pane("24:00", 1)])
+    log.case([at("23:59:59.999"), at("24:00"), at("24:01")])
+    # an answer may come on the next day, and answers nothing that comes after it
+    for when in ("23:50", "23:59:59.999", "24:00", "24:05", "24:09:59.999"):
+        log.case(pane("23:50", 3), answers=[at(when)])
+    for when in ("23:49:59.999", "24:10"):
+        log.case(pane("23:50", 3), hit("23:50", "24:00", 3), answers=[at(when)])
+    log.case(pane("23:40", 3), answers=[at("23:59:59.999")])
+    log.case(pane("23:40", 3), hit("23:40", "23:50", 3), answers=[at("24:00")])
+    log.case([at("24:00"), at("24:01"), at("24:02")], hit("24:00", "24:10", 3), answers=[at("23:59:59.999")])
     log.case(
-        [*pane("23:20", 3), *pane("23:50", 9), *pane("0:00", 4, 1)],
-        hit("23:20", "23:30", 3),
-        hit("0:00", "0:10", 4, 1),
+        [*pane("23:40", 3), *pane("23:50", 4), *pane("24:00", 5), *pane("24:10", 3)],
+        hit("23:40", "24:20", 6),
+        answers=[at("24:05")],
     )
-    # neither calls nor answers go over
-    log.case([*pane("23:50", 2), *pane("0:00", 1, 1)])
-    log.case([at("23:59:59.999"), at("0:00", 1), at("0:01", 1)])
-    log.case([at("0:00", 1), at("0:01", 1), at("0:02", 1)], hit("0:00", "0:10", 3, 1), answers=[at("23:59:59.999")])
-    log.case(pane("23:20", 3), hit("23:20", "23:30", 3), answers=[at("0:00", 1)])
+    # nor does one at the same hour of another day
+    log.case(pane("23:50", 3), hit("23:50", "24:00", 3), answers=[at("0:05")])
+    log.case(pane("0:00", 3), hit("0:00", "0:10", 3), answers=[at("23:55"), at("24:05")])
     # a record that begins the day before
-    log.case([at("0:00:05", 1), *pane("0:00", 2, 1)], hit("0:00", "0:10", 3, 1, first_seen=at("23:59:56")))
+    log.case([at("24:00:05"), *pane("24:00", 2)], hit("24:00", "24:10", 3, first_seen=at("23:59:56")))
+
+
+def nights(log):
+    """Alerts that go over a midnight, and those that end there."""
+    outage = [time + number * 10 * MINUTE for number in range(6) for time in pane("23:30", 3)]
+    seen = {"first_seen": at("23:30:51"), "last_seen": at("24:23")}
+    log.case(outage, hit("23:30", "24:30", 18, **seen))
+    log.case([*pane("23:20", 3), *pane("23:50", 9), *pane("24:00", 4)], hit("23:20", "24:10", 16))
+    log.case([*pane("23:20", 3), *pane("24:30", 3)], hit("23:20", "24:40", 6))
+    log.case([*pane("23:20", 3), *pane("24:40", 3)], hit("23:20", "23:30", 3), hit("24:40", "24:50", 3))
+    # what begins before noon ends with its day, from noon on with the next
+    log.case(hourly("11:50", "29:50"), hit("11:50", "24:00", 39), hit("24:50", "30:00", 18))
+    log.case([*hourly("11:50", "23:50"), *pane("24:00", 4)], hit("11:50", "24:00", 39), hit("24:00", "24:10", 4))
+    log.case(hourly("12:00", "29:00"), hit("12:00", "29:10", 54))
+    log.case(hourly("12:00", "52:00"), hit("12:00", "47:10", 108), hit("48:00", "52:10", 15))
+    log.case(hourly("13:50", "48:50"), hit("13:50", "48:00", 105), hit("48:50", "49:00", 3))
+    days = hit("11:00", "23:10", 39), hit("24:00", "47:10", 72), hit("48:00", "49:10", 6)
+    log.case(hourly("11:00", "49:00"), *days)
+    # what follows goes on from noon on as well
+    log.case([*pane("23:50", 3), *hourly("36:00", "49:00")], hit("23:50", "24:00", 3), hit("36:00", "49:10", 42))
+    morning, evening = hit("23:50", "25:00", 6), hit("37:30", "49:40", 39)
+    log.case([*hourly("23:50", "24:50"), *hourly("37:30", "49:30")], morning, evening)
+    log.case([*pane("10:30", 3), *hourly("12:00", "25:00")], hit("10:30", "10:40", 3), hit("12:00", "25:10", 42))
+    # it begins with what is found
+    log.case([*pane("11:30", 2), *hourly("12:30", "25:30")], hit("12:30", "25:40", 42))
+    log.case([*pane("11:30", 3), *hourly("12:30", "25:30")], hit("12:30", "25:40", 42), answers=[at("11:45")])
 
 
 def lateness(log):
-    """Days of which the last record is just late enough, or not; those of the next day do not count."""
-    for day, clock, found in ((2, "10:34:59.999", False), (3, "10:35", True), (4, "10:35:59", True)):
-        log.case(pane("10:00", 3, day), *([hit("10:00", "10:10", 3, day)] if found else []))
-        log.nodata(at(clock, day))
-    for day, clock, found in ((5, "23:54:59", False), (6, "23:55", True)):
-        log.case(pane("23:20", 3, day), *([hit("23:20", "23:30", 3, day)] if found else []))
-        log.nodata(at(clock, day))
-    # of two panes the first is known, of which the second is not yet a part
-    log.case([*pane("10:00", 3, 7), *pane("10:10", 3, 7)], hit("10:00", "10:10", 3, 7))
-    log.nodata(at("10:44:59", 7))
+    """Until when a lake has records, of the day of the calls or of the next; each case has three days of its own."""
+    days = count(4, 3)
+
+    def case(calls, clock, *found):
+        """Calls in the panes of these clocks, a last record, and the alert's first pane, last pane and flows."""
+        day = next(days)
+        hits = [hit(first, last, flows, day) for first, last, flows in found]
+        log.case([time for first in calls for time in pane(first, 3, day)], *hits)
+        return at(clock, day)
+
+    ten = "10:00", "10:10", 3
+    log.nodata(case(["10:00"], "10:34:59.999"))
+    for clock in ("10:35", "10:35:59", "24:00", "47:59:59"):
+        log.nodata(case(["10:00"], clock, ten))
+    # not those of a third day, be it that they begin before it
+    for first in ("10:00", "23:50"):
+        log.nodata(case([first], "48:00"))
+    for first, end, too_early, early_enough in (
+        ("23:20", "23:30", "23:54:59", "23:55"),
+        ("23:30", "23:40", "24:04:59", "24:05"),
+        ("23:40", "23:50", "24:14:59", "24:15"),
+        ("23:50", "24:00", "24:24:59.999", "24:25"),
+    ):
+        log.nodata(case([first], too_early))
+        log.nodata(case([first], early_enough, (first, end, 3)))
+    # of some panes the first are known, of which the others are not yet a part
+    log.nodata(case(["10:00", "10:10"], "10:44:59", ten))
+    log.nodata(case(["23:30", "23:40", "23:50"], "24:24", ("23:30", "23:50", 6)))
+    log.nodata(case(["23:40", "23:50", "24:00"], "24:34", ("23:40", "24:00", 6)))
+    log.nodata(case(["23:40", "23:50", "24:00"], "24:35", ("23:40", "24:10", 9)))
     # any record will do
-    log.case(pane("10:00", 3, 8), hit("10:00", "10:10", 3, 8))
-    log.nodata(at("10:35", 8), "SKIPDATA")
-    log.case(pane("10:00", 3, 9), hit("10:00", "10:10", 3, 9))
-    log.record(at("10:35", 9), "9.9.9.9:40000", "10.60.10.1:22", action="REJECT", known="start")
-    log.case([*pane("10:00", 3, 10), at("10:35", 10)], hit("10:00", "10:10", 3, 10))
-    # begun on this day, of the next
-    log.case(pane("10:00", 3, 11))
-    log.line(at("0:00", 12), f"eni-quiet - - - - - - - {stamp(at('10:35', 11))} {stamp(at('0:00', 12))} - NODATA - - -")
+    log.nodata(case(["10:00"], "10:35", ten), "SKIPDATA")
+    log.record(case(["10:00"], "10:35", ten), "9.9.9.9:40000", "10.60.10.1:22", action="REJECT", known="start")
+    day = next(days)
+    log.case([*pane("10:00", 3, day), at("10:35", day)], hit(*ten, day))
 
 
 def zones(log):
@@ -424,6 +479,8 @@ def soup(seed):
         time += 5 * MINUTE
     for number in range(220):
         service(rng, log, number, last)
+    for number in range(220, 240):
+        outage(rng, log, number, last)
     for lines in log.parts.values():
         rng.shuffle(lines)
     return log
@@ -440,9 +497,7 @@ def service(rng, log, number, last):
     now = rng.choice([rng.randrange(last_pane), rng.choice([136, 280]) + rng.randrange(8), last_pane - 6])
 
     def some(pane):
-        """A time in a pane, be it its first or its last second."""
-        seconds = rng.choice([0, 599, 599.999, rng.randrange(600), rng.randrange(600)])
-        return FIRST + pane * 10 * MINUTE + timedelta(seconds=seconds)
+        return some_time(rng, pane)
 
     def tell(add, time, **columns):
         """Of some ports all calls, or all answers, come with the file of one day, of others some with any."""
@@ -470,6 +525,26 @@ def service(rng, log, number, last):
             # another port, another server
             log.answers(rng.choice([f"{addr}:7900", f"{servers}.1:{port}"]), [min(some(now), last)])
         now += rng.choice([1, 1, 1, 2, 3, 6, 7, 8, 9])
+
+
+def outage(rng, log, number, last):
+    """A server that is away for up to two days, often from about noon on, and next to never answers."""
+    server = f"10.60.10.{100 + number % 7}:{7000 + number}"
+    now = rng.randrange(2) * 144 + rng.choice([60, *range(69, 76), 90, 130])
+    end, longest = now + rng.choice([50, 100, 200, 300]), rng.choice([4, 7, 7, 8])
+    late = rng.choice([None, None, *range(SOUP_DAYS)])
+    part = None if late is None else (FIRST + late * DAY).date()
+    while now < end:
+        for add, many in ((log.calls, rng.choice([2, *[3] * 9])), (log.answers, int(rng.random() < 0.01))):
+            times = [some_time(rng, now) for _ in range(many)]
+            add(server, [time for time in times if time <= last], part=part)
+        now += rng.randint(1, longest)
+
+
+def some_time(rng, pane):
+    """A time in a pane, be it its first or its last second."""
+    seconds = rng.choice([0, 599, 599.999, rng.randrange(600), rng.randrange(600)])
+    return FIRST + pane * 10 * MINUTE + timedelta(seconds=seconds)
 
 
 def some_call(rng, clients):

@@ -1,6 +1,10 @@
 """The alerts of what a map wants watched, budgets of exits and `[[expect]]`, computed a second time from judged records.
 
 A row is a dict as in `alerts_oracle`. Minutes are whole ones since 1970; a period of an expectation is a number of them.
+
+Hours in a row above a budget are one alert, which may go over midnight and ends by the next noon. So are periods in a
+row of an expectation: where they are at most 12 hours long, and the first is told at 12:00 or later, they may go over
+midnight and through the next day; others end with their day.
 """
 
 import ipaddress
@@ -116,21 +120,23 @@ def budget(rows, severity, rule, most, which):
         sums, counted = hours.setdefault(hour, ({}, []))
         sums[key] = sums.get(key, 0) + (row["bytes"] or 0)
         counted.append(row)
-    run = []
-    for hour in [*sorted(hours), None]:
-        measure = None
-        if hour is not None:
-            by_client = {}
-            for (client, _), seen in hours[hour][0].items():
-                by_client[client] = max(by_client.get(client, 0), seen)
-            measure = sum(by_client.values())
-        if run and (hour is None or measure <= most or hour != run[-1][0] + 1 or hour % 24 == 0):
-            counted = [row for found, _ in run for row in hours[found][1]]
-            window = (run[0][0] * HOUR, (run[-1][0] + 1) * HOUR)
-            yield alert("budget", severity, rule, window, len(counted), bytes=sum(seen for _, seen in run))
-            run = []
-        if measure is not None and measure > most:
-            run.append((hour, measure))
+    above = {}
+    for hour, (sums, counted) in sorted(hours.items()):
+        by_client = {}
+        for (client, _), seen in sums.items():
+            by_client[client] = max(by_client.get(client, 0), seen)
+        measure = sum(by_client.values())
+        if measure > most:
+            above[hour * HOUR] = len(counted), measure
+    for window in stretches(above, HOUR, 0, next_noon):
+        of_all = [above[hour] for hour in range(*window, HOUR)]
+        flows, moved = sum(flows for flows, _ in of_all), sum(moved for _, moved in of_all)
+        yield alert("budget", severity, rule, window, flows, bytes=moved)
+
+
+def next_noon(minute):
+    """Noon of the next day."""
+    return minute // DAY * DAY + DAY + DAY // 2
 
 
 def expectation(rows, watched, expect, least_severity):
@@ -148,33 +154,39 @@ def expectation(rows, watched, expect, least_severity):
         elif row["verdict"] == "gap":
             skipped.update(minutes)
     least, most = expect.get("min_flows", 0), expect.get("max_flows")
+    few, many = {}, {}
     for day in sorted({minute // DAY for minute in logged}):
         oldest = (day - 7) * DAY
         known = [minute for minute in logged if oldest <= minute < (day + 1) * DAY]
         first, now = oldest if known[0] < oldest + 60 else known[0], max(known)
-        few, many = [], []
         for start in range((day - 8) * DAY // every * every, (day + 1) * DAY, every):
             period = range(start, start + every)
             flows = sum(counted.get(minute, 0) for minute in period)
             told = day * DAY <= start + every + LATENESS <= now and start >= first
             missing = flows < least if least > 1 else least == 1 and not spanned & set(period)
             if told and missing and not skipped & set(period) and set(known) & set(period):
-                few.append((start, flows))
+                few[start] = flows
             ends = day * DAY < start + every <= (day + 1) * DAY
             if most is not None and flows > most and ends:
-                many.append((start, flows))
-        for severity, found in ((least_severity, few), ("medium", many)):
-            for window, flows in stretches(found, every):
-                yield alert("expectation", severity, expect["id"], window, flows)
+                many[start] = flows
+
+    def limit(moment):
+        """The midnight before which all periods of an alert are told, by the moment in which the first is."""
+        goes_on = every <= DAY // 2 and moment % DAY >= DAY // 2
+        return (moment // DAY + 1 + goes_on) * DAY
+
+    for severity, found, after in ((least_severity, few, every + LATENESS), ("medium", many, every - 1)):
+        for window in stretches(found, every, after, limit):
+            flows = sum(found[start] for start in range(*window, every))
+            yield alert("expectation", severity, expect["id"], window, flows)
 
 
-def stretches(found, every):
-    """(window, flows) of periods that follow each other."""
-    joined = []
-    for start, flows in found:
-        if joined and joined[-1][0][1] == start:
-            (first, _), before = joined.pop()
-            joined.append(((first, start + every), before + flows))
+def stretches(starts, every, after, limit):
+    """The windows of periods in a row. Each is told so long after its start, and before the limit of the first."""
+    windows = []
+    for start in starts:
+        if windows and windows[-1][1] == start and start + after < limit(windows[-1][0] + after):
+            windows[-1] = windows[-1][0], start + every
         else:
-            joined.append(((start, start + every), flows))
-    return joined
+            windows.append((start, start + every))
+    return windows

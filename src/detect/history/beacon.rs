@@ -50,7 +50,7 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Beacon>) -> Vec<Findin
         {
             continue;
         }
-        let (start, end) = (group.day(), group.day() + DAY);
+        let (start, end) = (group.day, group.day + DAY);
         let key = Key { server_addr: member.who.address(), ..group.key.clone() };
         let mut query = Query::everything();
         REQUEST.iter().for_each(|condition| query.and(condition));

@@ -1,6 +1,6 @@
 //! `exfiltration`: a host sent far more to the internet than it ever does.
 //!
-//! Key: the source (address and zone). Window: an hour; hours that follow each other are one alert, within a UTC day.
+//! Key: the source (address and zone). Window: an hour; hours that follow each other are one alert (`runs`).
 //! Counts: accepted records from a zone inside to the internet, requests and replies alike. Measure: their bytes in an hour,
 //! by the interface that saw most, so that a NAT gateway's copy adds nothing. Points: the same of every hour of the seven
 //! days before in which the source sent anything.
@@ -13,7 +13,8 @@
 //!
 //! Severity: high where the source is in a protected zone, else medium; low without points.
 
-use super::{Group, Hour, Kind, Run, during, volume};
+use super::runs::{hours_with, runs};
+use super::{Group, Hour, Kind, volume};
 use crate::boundary::Severity;
 use crate::detect::detector::client;
 use crate::detect::finding::{DESTINATION_ZONE, Finding, Query, SOURCE, SOURCE_ZONE};
@@ -53,30 +54,28 @@ fn median(sorted: &[f64]) -> Option<f64> {
     Some(if sorted.len() % 2 == 1 { *upper } else { (sorted.get(middle - 1)? + upper) / 2.0 })
 }
 
-pub(super) fn findings(group: Group<'_>, settings: &Tuned<Exfiltration>) -> Vec<Finding> {
+pub(super) fn findings<'g>(days: [Group<'g>; 3], settings: &Tuned<Exfiltration>) -> Vec<Finding> {
+    let [_, group, _] = days;
     let Exfiltration { enabled, megabytes, deviations, peak_percent, points } =
         settings.of(group.key.client_zone.as_deref());
     let sent = |hour: &Hour| hour.most(|sum| sum.bytes);
+    let is_found = |baseline: &Option<Baseline>, bytes: u64| {
+        baseline.as_ref().is_none_or(|baseline| {
+            (bytes as f64 - baseline.median) / baseline.scale >= *deviations as f64
+                && u128::from(bytes) * 100 >= u128::from(baseline.largest) * u128::from(*peak_percent)
+        })
+    };
     let mut found = Vec::new();
     let today = group.today().filter(|_| *enabled);
     for member in today.iter().flat_map(|today| &today.members) {
-        if !member.hours.iter().any(|hour| sent(hour) >= megabytes.saturating_mul(1_000_000))
-            || !group.knows(&member.who)
-        {
-            continue;
-        }
-        let past = group.points(&member.who, sent);
-        let baseline = Baseline::of(past.clone()).filter(|_| past.len() as u64 >= *points);
-        let is_found = |bytes: u64| {
-            bytes >= megabytes.saturating_mul(1_000_000)
-                && baseline.as_ref().is_none_or(|baseline| {
-                    (bytes as f64 - baseline.median) / baseline.scale >= *deviations as f64
-                        && u128::from(bytes) * 100 >= u128::from(baseline.largest) * u128::from(*peak_percent)
-                })
+        let hours = |day: Group<'g>| hours_with(day.member(&member.who), megabytes.saturating_mul(1_000_000), sent);
+        let baseline = |day: Group<'_>| {
+            let past = day.known(&member.who)?.points(&member.who, sent);
+            Some(if past.len() as u64 >= *points { Baseline::of(past) } else { None })
         };
-        let hours = member.hours.iter().map(|hour| (hour, sent(hour))).filter(|(_, bytes)| is_found(*bytes));
-        for run in Run::of(hours) {
-            let (start, end) = run.span(group.day());
+        let Some((baseline, runs)) = runs(days, hours, baseline, is_found) else { continue };
+        for run in runs {
+            let (start, end) = run.span(group.day);
             let key = Key { client_addr: member.who.address(), ..group.key.clone() };
             let mut query = Query::everything();
             query.text("action", Some("ACCEPT"));
@@ -84,7 +83,7 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Exfiltration>) -> Vec<
             query.text(SOURCE_ZONE, key.client_zone.as_deref());
             query.text(DESTINATION_ZONE, key.server_zone.as_deref());
             query.within(Some(start), Some(end));
-            let bytes = run.hours.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+            let bytes = run.sum();
             let usual = match &baseline {
                 Some(baseline) => format!(
                     "an hour of the seven days before had {} at the median and {} at most",
@@ -93,12 +92,11 @@ pub(super) fn findings(group: Group<'_>, settings: &Tuned<Exfiltration>) -> Vec<
                 ),
                 None => "there are too few hours in the seven days before to compare with".to_owned(),
             };
-            let most = run.hours.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
             let source = client(&key);
-            let title = format!("{source} sent {} to the internet {}: {usual}", volume(bytes), during(run.hours.len()));
+            let title = format!("{source} sent {} to the internet {}: {usual}", volume(bytes), run.during());
             let reason = format!(
                 "{} in an hour; {megabytes} MB are one to look at, with {deviations} deviations more than usual and {peak_percent} % of the largest",
-                volume(most)
+                volume(run.most())
             );
             let severity = match baseline {
                 None => Severity::Low,

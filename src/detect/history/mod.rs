@@ -18,9 +18,10 @@
 //! | expectations | expectation | | minutes with its records | `expectation` |
 //! | ports | protected server zone | port, protocol | accepted requests | `new-service` |
 //!
-//! **How it is judged.** A day is judged beside the seven days before it, its *past*, read side by side. What comes later
-//! never matters, so a day that changed asks for that day and the seven after it to be judged anew, and the alerts are the
-//! same however the records came (I7, I8). An hour is compared with hours of the past, never with those of its own day.
+//! **How it is judged.** A day is judged beside the seven days before it, its *past*. An hour is compared with hours of the
+//! past, never with those of its own day. What goes on at midnight is one alert: of the day in which it begins, so the
+//! days beside it are asked too (see `runs`). All of them are read side by side, and a day that changed asks for all
+//! those to be judged anew that ask for it: so the alerts are the same however the records came (I7, I8).
 //!
 //! Of a group with more than 4096 members in a day those with the smallest hashes are kept, and the others have no
 //! alerts: memory is bounded, and which they are does not depend on any order. Who may have been left out of a day before
@@ -40,13 +41,15 @@ mod past;
 mod places;
 mod presence;
 mod replies;
+mod runs;
 mod silent;
 mod state;
 mod stored;
 mod unanswered;
 
 pub(super) use gather::Gatherer;
-pub use past::{Clock, PAST};
+use past::PAST;
+pub(super) use past::{AFTER, BEFORE, Clock};
 pub(super) use presence::shard;
 pub use state::{Call, Each, First, History, Hour, Member, Minutes, Sum, Terms, Text, Who};
 
@@ -54,7 +57,8 @@ use super::detector::Kind;
 use super::finding::{Finding, Query};
 use super::settings::Settings;
 use super::tally::Key;
-use super::window::Window;
+use super::window::{DAY, Window};
+use runs::of_hours;
 
 /// What the detectors of the keys of these states begin with.
 const PREFIX: &str = "history/";
@@ -97,7 +101,7 @@ pub fn is_history(key: &Key) -> bool {
 }
 
 /// Whether this is the key of a clock. Only what asks nothing of it stands before it in a day.
-pub fn is_clock(key: &Key) -> bool {
+pub(super) fn is_clock(key: &Key) -> bool {
     key.detector == CLOCK
 }
 
@@ -106,45 +110,56 @@ fn group_key(day: i64, family: &str) -> Key {
     Key::bare(Window(Some(day)), family)
 }
 
-/// A group in the day that is judged, and in the days before.
+/// A group in a day, and in the days before.
 #[derive(Clone, Copy)]
 struct Group<'g> {
-    /// Its key in that day.
+    /// Its key in the day that is judged, which may be another.
     key: &'g Key,
+    /// Start of the day, milliseconds since 1970.
+    day: i64,
     /// By how many days before.
-    days: &'g [Option<History>; PAST + 1],
+    days: [Option<&'g History>; PAST + 1],
     clock: &'g Clock,
 }
 
-/// What is found of a group in the day of this key, beside the same group in the days before: of the day itself first,
-/// then the day before, and so on.
-pub fn history_findings(
-    key: &Key,
-    days: &[Option<History>; PAST + 1],
-    clock: &Clock,
+/// What is found of a group in the day of this key, from what it did in the days about it, in order; the clocks begin
+/// with that of the day before.
+pub(super) fn findings<'g>(
+    key: &'g Key,
+    days: &[Option<&'g History>],
+    clocks: &'g [Clock],
     settings: &Settings,
 ) -> Vec<Finding> {
+    let begins = (-1..).map(|days| key.window.0.unwrap_or_default() + days * DAY);
+    let group = |((days, clock), day): ((&[Option<&'g History>], _), _)| Group {
+        key,
+        day,
+        days: std::array::from_fn(|back| days.get(PAST - back).copied().flatten()),
+        clock,
+    };
+    let groups: Vec<Group<'_>> = days.windows(PAST + 1).zip(clocks).zip(begins).map(group).collect();
+    let [before, today, after, last] = *groups.as_slice() else { return Vec::new() };
     // while a shard is days behind, who is new and what is much cannot be said
-    if clock.now().is_none() && ![BEACONS, BUDGETS].contains(&key.detector.as_str()) {
+    if today.clock.now().is_none() && ![BEACONS, BUDGETS].contains(&key.detector.as_str()) {
         return Vec::new();
     }
-    let group = Group { key, days, clock };
+    let beside = [before, today, after];
     match key.detector.as_str() {
-        CLOCK => late::findings(group, &settings.late),
-        INTERFACES => silent::findings(group, &settings.silent),
-        EXITS => exfiltration::findings(group, &settings.exfiltration),
-        REFUSED => blocked_spike::findings(group, &settings.blocked_spike),
-        REPLIES => unanswered::findings(group, &settings.unanswered),
+        CLOCK => late::findings(today, &settings.late),
+        INTERFACES => silent::findings(today, &settings.silent),
+        EXITS => exfiltration::findings(beside, &settings.exfiltration),
+        REFUSED => blocked_spike::findings(beside, &settings.blocked_spike),
+        REPLIES => unanswered::findings([before, today, after, last], &settings.unanswered),
         SERVICES => {
-            let mut found = brute_force::findings(group, &settings.brute_force);
-            found.extend(newcomers::findings(&newcomers::NEW_SOURCE, group, &settings.new_source));
+            let mut found = brute_force::findings(beside, &settings.brute_force);
+            found.extend(newcomers::findings(&newcomers::NEW_SOURCE, today, &settings.new_source));
             found
         }
-        DESTINATIONS => newcomers::findings(&newcomers::NEW_DESTINATION, group, &settings.new_destination),
-        BEACONS => beacon::findings(group, &settings.beacon),
-        BUDGETS => budget::findings(group, &settings.budget),
-        EXPECTATIONS => expectation::findings(group, &settings.expectation),
-        PORTS => new_service::findings(group, &settings.new_service),
+        DESTINATIONS => newcomers::findings(&newcomers::NEW_DESTINATION, today, &settings.new_destination),
+        BEACONS => beacon::findings(today, &settings.beacon),
+        BUDGETS => budget::findings(beside, &settings.budget),
+        EXPECTATIONS => expectation::findings(beside, &settings.expectation),
+        PORTS => new_service::findings(today, &settings.new_service),
         _ => Vec::new(),
     }
 }
@@ -166,53 +181,6 @@ const REQUEST: [&str; 3] = [
     "action = 'ACCEPT'",
 ];
 
-/// Hours of a member that are found, one after the other.
-struct Run<'m, M> {
-    hours: Vec<(&'m Hour, M)>,
-}
-
-impl<'m, M> Run<'m, M> {
-    /// Hours that follow each other belong together. The hours must be in order.
-    fn of(found: impl IntoIterator<Item = (&'m Hour, M)>) -> Vec<Self> {
-        let mut runs: Vec<Self> = Vec::new();
-        for (hour, measure) in found {
-            match runs.last_mut() {
-                Some(run) if run.hours.last().is_some_and(|(last, _)| last.hour.checked_add(1) == Some(hour.hour)) => {
-                    run.hours.push((hour, measure));
-                }
-                _ => runs.push(Self { hours: vec![(hour, measure)] }),
-            }
-        }
-        runs
-    }
-
-    /// Start, and end, in milliseconds since 1970, in the day that begins at this time.
-    fn span(&self, day: i64) -> (i64, i64) {
-        let hour = |hour: Option<&(&Hour, M)>| hour.map_or(0, |(hour, _)| i64::from(hour.hour));
-        let hours = super::window::HOUR;
-        (day + hour(self.hours.first()) * hours, day + (hour(self.hours.last()) + 1) * hours)
-    }
-
-    /// What is alike in the findings: rows, times, evidence.
-    fn finding(&self, empty: Finding) -> Finding {
-        of_hours(self.hours.iter().map(|(hour, _)| *hour), empty)
-    }
-}
-
-/// Adds up the rows of these hours.
-fn of_hours<'h>(hours: impl IntoIterator<Item = &'h Hour>, mut finding: Finding) -> Finding {
-    let mut evidence = Vec::new();
-    for hour in hours {
-        finding.flows = finding.flows.saturating_add(hour.flows);
-        finding.first_seen = [finding.first_seen, hour.first_seen].into_iter().flatten().min();
-        finding.last_seen = [finding.last_seen, hour.last_seen].into_iter().flatten().max();
-        evidence.push(&hour.first);
-    }
-    evidence.sort();
-    finding.evidence = evidence.into_iter().take(10).map(First::evidence).collect();
-    finding
-}
-
 /// `port 5432/tcp of rds`.
 fn service(key: &Key) -> String {
     let protocol = if key.protocol == Some(17) { "udp" } else { "tcp" };
@@ -228,9 +196,4 @@ fn volume(bytes: u64) -> String {
         1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
         _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000),
     }
-}
-
-/// `in an hour`, `in 3 hours`.
-fn during(hours: usize) -> String {
-    if hours == 1 { "in an hour".to_owned() } else { format!("in {hours} hours") }
 }

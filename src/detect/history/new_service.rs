@@ -51,7 +51,7 @@ fn finding(group: Group<'_>, members: &[&Member], days: u64) -> Finding {
     query.text("server_zone", key.server_zone.as_deref());
     let each: Vec<String> = ports.iter().map(|(port, protocol)| format!("({port}, {protocol})")).collect();
     query.and(&format!("(server_port, protocol) IN ({})", each.join(", ")));
-    let (start, end) = (group.day(), group.day() + DAY);
+    let (start, end) = (group.day, group.day + DAY);
     query.within(Some(start), Some(end));
     let zone = key.server_zone.as_deref().unwrap_or_default();
     let what = match single {

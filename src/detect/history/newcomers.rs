@@ -75,7 +75,7 @@ fn finding(kind: &Kind, group: Group<'_>, members: &[&Member], days: u64) -> Fin
     query.text("server_zone", key.server_zone.as_deref());
     query.number("server_port", key.server_port.map(u32::from));
     query.number("protocol", key.protocol.map(u32::from));
-    let (start, end) = (group.day(), group.day() + DAY);
+    let (start, end) = (group.day, group.day + DAY);
     query.within(Some(start), Some(end));
     let zone = if clients { &key.client_zone } else { &key.server_zone };
     let who = match addresses.as_slice() {

@@ -10,11 +10,15 @@ use crate::detect::tally::Key;
 use crate::detect::window::{DAY, Window};
 
 /// Days that a day is compared with.
-pub const PAST: usize = 7;
+pub(in crate::detect) const PAST: usize = 7;
+/// Days before the one that is judged which are asked: the past of the day before it, in which its alerts may have begun.
+pub(in crate::detect) const BEFORE: usize = PAST + 1;
+/// Days after it which are asked: the one that its alerts may last into, and what tells of the end of that.
+pub(in crate::detect) const AFTER: usize = 2;
 
-/// When the lake has records, in the day that is judged and in those before.
+/// When the lake has records, in a day and in those before.
 #[derive(Debug, Clone, Default)]
-pub struct Clock {
+pub(in crate::detect) struct Clock {
     /// By how many days before; minutes of each hour, as bits.
     days: [[u64; 24]; PAST + 1],
     /// The last minute that all sources have reached, from the beginning of the day before.
@@ -22,11 +26,17 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Of the histories of the clock. A shard that ended does not come any further, and nobody waits for it.
-    pub fn new(days: &[Option<History>; PAST + 1], ended: &BTreeSet<String>) -> Self {
+    /// Of each of some days that follow each other but for the first ones, which are its past: from the histories of
+    /// the clock. A shard that ended does not come any further, and nobody waits for it.
+    pub(in crate::detect) fn of_days(days: &[Option<&History>], ended: &BTreeSet<String>) -> Vec<Self> {
+        days.windows(PAST + 1).map(|days| Self::new(days, ended)).collect()
+    }
+
+    /// Of a day, the last of these.
+    fn new(days: &[Option<&History>], ended: &BTreeSet<String>) -> Self {
         let mut clock = Self::default();
         let mut sources: BTreeMap<&str, i64> = BTreeMap::new();
-        for (back, (sum, day)) in (0..).zip(clock.days.iter_mut().zip(days)) {
+        for (back, (sum, day)) in (0..).zip(clock.days.iter_mut().zip(days.iter().rev())) {
             for member in day.iter().flat_map(|day| &day.members) {
                 let bits = minutes(Some(member));
                 sum.iter_mut().zip(bits).for_each(|(sum, bits)| *sum |= bits);
@@ -46,9 +56,14 @@ impl Clock {
     }
 
     /// The last minute that all sources have reached, from the beginning of the day before: what has no record
-    /// until then has none. `None`: not all of them have reached the day that is judged.
+    /// until then has none. `None`: not all of them have reached the day itself.
     pub(super) fn now(&self) -> Option<i64> {
         self.now.filter(|now| *now >= 1440)
+    }
+
+    /// The same, and if they have not reached the day.
+    pub(super) fn reached(&self) -> Option<i64> {
+        self.now
     }
 
     /// Whether there are records so many days before.
@@ -109,24 +124,30 @@ pub(super) fn minutes_of_days(days: &[[u64; 24]; PAST + 1]) -> Vec<i64> {
 }
 
 impl<'g> Group<'g> {
-    /// What it did in the day that is judged.
+    /// What it did in the day.
     pub(super) fn today(&self) -> Option<&'g History> {
-        self.days.first()?.as_ref()
+        let [today, ..] = self.days;
+        today
     }
 
-    /// Start of that day, milliseconds since 1970.
-    pub(super) fn day(&self) -> i64 {
-        self.key.window.0.unwrap_or_default()
+    /// What a member did in the day.
+    pub(super) fn member(&self, who: &Who) -> Option<&'g Member> {
+        self.today()?.member(who)
     }
 
     /// The moment of a minute that is counted from the beginning of the day before.
     pub(super) fn moment(&self, minute: i64) -> i64 {
-        self.day() - DAY + minute * MINUTE
+        self.day - DAY + minute * MINUTE
     }
 
     /// What it did in each of the days before, the last of them first.
     pub(super) fn past(&self) -> impl Iterator<Item = Option<&'g History>> {
-        self.days.iter().skip(1).map(Option::as_ref)
+        self.days.into_iter().skip(1)
+    }
+
+    /// Itself, if it can be said what is much of a member: all sources have reached the day, and all of its past is known.
+    pub(super) fn known(self, who: &Who) -> Option<Self> {
+        (self.clock.now().is_some() && self.knows(who)).then_some(self)
     }
 
     /// Whether all of a member's past is known: of a day with more members than are kept it may have been left out.
@@ -145,8 +166,8 @@ impl<'g> Group<'g> {
     pub(super) fn empty(&self, kind: &Kind, (start, end): (i64, i64), query: String, key: Key) -> Finding {
         // a window that began on another day may be judged on this one, and after more input on that: two alerts
         let reason = match key.reason {
-            reason if start >= self.day() => reason,
-            reason => Some(format!("{} (judged {})", reason.unwrap_or_default(), self.day())),
+            reason if start >= self.day => reason,
+            reason => Some(format!("{} (judged {})", reason.unwrap_or_default(), self.day)),
         };
         let key = Key { window: Window(Some(start)), detector: kind.name.to_owned(), reason, ..key };
         Finding::empty(kind, &key, Some(end), query)

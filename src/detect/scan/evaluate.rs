@@ -13,11 +13,11 @@ use crate::detect::tally::{Evidence, Key};
 use crate::detect::window::{DAY, Window, last_of};
 
 /// Panes of a window: an hour.
-const WINDOW: i16 = 6;
+const WINDOW: i64 = 6;
 /// Panes without a window at the threshold after which the next is another alert: an hour.
-const QUIET: i16 = 6;
+const QUIET: i64 = 6;
 /// Panes of a day.
-const PANES: i16 = (DAY / PANE) as i16;
+const PANES: i64 = DAY / PANE;
 /// The built-in zone of sources outside.
 const INTERNET: &str = "internet";
 
@@ -40,7 +40,7 @@ pub(in crate::detect) fn withdrawn(alert: &Key, end: Option<i64>) -> Option<Find
 }
 
 /// Panes, both with probes; the first of the day that is judged is 0.
-type Panes = (i16, i16);
+type Panes = (i64, i64);
 
 /// A scan: from one pane to another, of these targets or of all.
 struct Scan<'p> {
@@ -97,7 +97,7 @@ fn together(scans: Vec<Scan<'_>>, most: u64) -> Vec<Scan<'_>> {
 }
 
 /// Stretches of time in which enough distinct things were seen within an hour; by pane, what was seen in it.
-fn stretches<T: Ord + Copy>(by_pane: &BTreeMap<i16, BTreeSet<T>>, enough: impl Fn(&BTreeSet<T>) -> bool) -> Vec<Panes> {
+fn stretches<T: Ord + Copy>(by_pane: &BTreeMap<i64, BTreeSet<T>>, enough: impl Fn(&BTreeSet<T>) -> bool) -> Vec<Panes> {
     let mut found: Vec<Panes> = Vec::new();
     for first in by_pane.keys() {
         let current = found.last_mut().filter(|(begin, end)| *first <= end + QUIET && *first <= last_of(*begin, PANES));
@@ -122,7 +122,7 @@ fn stretches<T: Ord + Copy>(by_pane: &BTreeMap<i16, BTreeSet<T>>, enough: impl F
 
 /// A probe of one of the days.
 struct Seen<'p> {
-    pane: i16,
+    pane: i64,
     server: (&'p Logged, &'p str),
     port: (u16, u8),
     probe: &'p Probe,
@@ -130,11 +130,11 @@ struct Seen<'p> {
 }
 
 impl<'p> Seen<'p> {
-    fn of(probe: &'p Probe, begin: i16, texts: &'p [String]) -> Option<Self> {
+    fn of(probe: &'p Probe, begin: i64, texts: &'p [String]) -> Option<Self> {
         let target = &probe.target;
         let zone = texts.get(target.zone as usize)?;
         Some(Self {
-            pane: begin + i16::from(probe.pane),
+            pane: begin + i64::from(probe.pane),
             server: (&target.server, zone),
             port: (target.port, target.protocol),
             probe,
@@ -158,7 +158,12 @@ fn span(source: &Tried) -> Option<Panes> {
             (panes().min()?, panes().max()?)
         }
     };
-    Some((i16::from(first), i16::from(last)))
+    Some((i64::from(first), i64::from(last)))
+}
+
+/// Targets that the map allows and that a source reached, on some days together.
+fn contacts(days: [Option<&Tried>; 2]) -> usize {
+    days.into_iter().flatten().flat_map(|day| &day.contacts).collect::<BTreeSet<_>>().len()
 }
 
 /// Whether what a source did in a day goes on in the next, as far as it can be told where either is a crowd: of that
@@ -205,20 +210,21 @@ impl<'p> Source<'p> {
             seen.extend(probes.iter().filter_map(|probe| Seen::of(probe, begin, &day.texts)));
         }
         let (vertical, horizontal) = (self.vertical(&seen), self.horizontal(&seen));
-        let mut fast = vertical.iter().chain(&horizontal);
-        let is_fast = fast.any(|scan| scan.panes.0 < PANES && scan.panes.1 >= 0);
+        let fast: Vec<Panes> = vertical.iter().chain(&horizontal).map(|scan| scan.panes).collect();
         let is_new = |scan: &Scan<'_>| scan.is_of_the_day() && (!told || scan.panes.1 >= PANES);
         let of_the_day = |scans: Vec<Scan<'p>>| scans.into_iter().filter(is_new).collect();
         let mut scans = together(of_the_day(vertical), self.thresholds.vertical.alerts);
         scans.extend(together(of_the_day(horizontal), self.thresholds.horizontal.alerts));
-        if !is_fast && !told {
-            scans.extend(self.slow(today));
+        if !told {
+            scans.extend(self.slow(tried, &seen, &fast));
         }
-        scans.iter().filter_map(|scan| self.finding(scan, &seen, today.contacts.len())).collect()
+        let after = after.filter(|_| scans.iter().any(|scan| scan.kind.name == SLOW.name && scan.panes.1 >= PANES));
+        let contacts = contacts([Some(today), after]);
+        scans.iter().filter_map(|scan| self.finding(scan, &seen, contacts)).collect()
     }
 
     fn vertical(&self, seen: &[Seen<'p>]) -> Vec<Scan<'p>> {
-        let mut servers: BTreeMap<(&Logged, &str), BTreeMap<i16, BTreeSet<u16>>> = BTreeMap::new();
+        let mut servers: BTreeMap<(&Logged, &str), BTreeMap<i64, BTreeSet<u16>>> = BTreeMap::new();
         for Seen { pane, server, port: (port, _), .. } in seen {
             servers.entry(*server).or_default().entry(*pane).or_default().insert(*port);
         }
@@ -232,7 +238,7 @@ impl<'p> Source<'p> {
     }
 
     fn horizontal(&self, seen: &[Seen<'p>]) -> Vec<Scan<'p>> {
-        type Servers<'p> = BTreeMap<i16, BTreeSet<((&'p Logged, &'p str), bool)>>;
+        type Servers<'p> = BTreeMap<i64, BTreeSet<((&'p Logged, &'p str), bool)>>;
         let mut ports: BTreeMap<(u16, u8), Servers<'p>> = BTreeMap::new();
         for Seen { pane, server, port, probe, .. } in seen {
             ports.entry(*port).or_default().entry(*pane).or_default().insert((*server, probe.guarded));
@@ -250,11 +256,41 @@ impl<'p> Source<'p> {
         ports.into_iter().flat_map(of_port).collect()
     }
 
-    fn slow(&self, today: &Tried) -> Option<Scan<'p>> {
-        let (Targets::Each(probes), panes) = (&today.targets, span(today)?) else { return None };
-        let distinct = probes.chunk_by(|one, other| one.target == other.target).count();
-        let walks = self.walks(distinct as u64, today.contacts.len());
-        walks.then_some(Scan { kind: &SLOW, panes, server: None, port: None })
+    /// The slow scan of the day, or of the night that begins in it.
+    fn slow(&self, tried: [Option<&Tried>; 3], seen: &[Seen<'p>], fast: &[Panes]) -> Option<Scan<'p>> {
+        const NOON: i64 = PANES / 2;
+        let [before, today, after] = tried;
+        let within = |(first, last): Panes| seen.iter().filter(move |seen| (first..=last).contains(&seen.pane));
+        let walks = |panes: Panes, days: [Option<&Tried>; 2]| {
+            let targets: BTreeSet<_> = within(panes).map(|seen| (seen.server, seen.port)).collect();
+            self.walks(targets.len() as u64, contacts(days))
+        };
+        let is_calm = |(first, last): &Panes| !fast.iter().any(|(from, to)| from <= last && to >= first);
+        let night = |begin: i64, days: [Option<&Tried>; 2]| {
+            let panes = (begin, begin + PANES - 1);
+            let is_known = !days.into_iter().flatten().any(|day| matches!(day.targets, Targets::Crowd(_)));
+            (is_known && is_calm(&panes) && walks(panes, days)).then_some(panes)
+        };
+        // both of its days have something there, and nothing elsewhere
+        let is_all = |(begin, end): Panes| {
+            let has = |first, last| within((first, last)).next().is_some();
+            has(begin, begin + NOON - 1)
+                && has(begin + NOON, end)
+                && !has(begin - NOON, begin - 1)
+                && !has(end + 1, end + NOON)
+        };
+        if night(-NOON, [before, today]).is_some_and(is_all) {
+            return None;
+        }
+        let (day, next) = ((0, PANES - 1), (PANES, 2 * PANES - 1));
+        let panes = match night(NOON, [today, after]) {
+            Some(night) if is_all(night) => night,
+            _ if walks(day, [today, None]) => Some(day).filter(is_calm)?,
+            _ if walks(next, [after, None]) => return None,
+            night => night?,
+        };
+        let probes = || within(panes).map(|seen| seen.pane);
+        Some(Scan { kind: &SLOW, panes: (probes().min()?, probes().max()?), server: None, port: None })
     }
 
     /// The random walk at its end: a probe more than contacts makes the odds four times as high, and four of them are
@@ -307,8 +343,8 @@ impl<'p> Source<'p> {
     fn made(&self, scan: &Scan<'_>, rows: Rows, evidence: Vec<Evidence>, numbers: [u64; 3]) -> Finding {
         let [servers, ports, _] = numbers;
         let day = self.key.window.0.unwrap_or_default();
-        let start = day + i64::from(scan.panes.0) * PANE;
-        let end = day + (i64::from(scan.panes.1) + 1) * PANE;
+        let start = day + scan.panes.0 * PANE;
+        let end = day + (scan.panes.1 + 1) * PANE;
         let key = Key {
             window: Window(Some(start)),
             detector: scan.kind.name.to_owned(),
@@ -327,7 +363,7 @@ impl<'p> Source<'p> {
         Finding {
             severity,
             confidence: Some(rows.confidence),
-            title: title(&key, servers, ports, through),
+            title: title(&key, scan.panes, numbers, through),
             first_seen: rows.first_seen,
             last_seen: rows.last_seen,
             verdict: rows.verdicts.single(),
@@ -365,7 +401,7 @@ impl<'p> Source<'p> {
     }
 }
 
-fn title(key: &Key, servers: u64, ports: u64, through: bool) -> String {
+fn title(key: &Key, panes: Panes, [servers, ports, _]: [u64; 3], through: bool) -> String {
     let source = client(key);
     let tried = match (&key.server_addr, key.server_port) {
         (Some(_), _) => format!("{} of {}", count(ports, "port"), server(key)),
@@ -374,7 +410,10 @@ fn title(key: &Key, servers: u64, ports: u64, through: bool) -> String {
     };
     let outcome = if through { "some let it through" } else { "none let it through" };
     match key.detector.as_str() {
-        "scan.slow" => format!("{source} tried {tried} over the day, none of which it may reach: {outcome}"),
+        "scan.slow" => {
+            let when = if panes.1 < PANES { "the day" } else { "the night" };
+            format!("{source} tried {tried} over {when}, none of which it may reach: {outcome}")
+        }
         _ => format!("{source} tried {tried}, none of which it may reach: {outcome}"),
     }
 }

@@ -34,15 +34,8 @@ fn states(lines: &[Line], beacons: bool) -> Vec<(Key, State)> {
 fn found(lines: &[Line]) -> Vec<Finding> {
     let mut settings = Settings::default();
     settings.tunable("beacon").unwrap().enable(None, true);
-    let judged = |(key, state): (Key, State)| match state {
-        State::History(history) if key.detector == "history/beacons" => {
-            let mut days = [const { None }; PAST + 1];
-            days[0] = Some(history);
-            history_findings(&key, &days, &Clock::default(), &settings)
-        }
-        _ => Vec::new(),
-    };
-    states(lines, true).into_iter().flat_map(judged).collect()
+    let states = states(lines, true);
+    found_in(states.iter().filter(|(key, _)| key.detector == "history/beacons"), &settings)
 }
 
 #[test]

@@ -65,8 +65,8 @@ fn the_hour_of_a_scan_slides_over_midnight() {
     assert_eq!((scans[0].window_start, scans[0].window_end), (at(-600), at(600)));
     assert_eq!(scans[0].evidence.len(), 10);
     assert!(scans[0].evidence.is_sorted());
-    // fourteen are none, and no slow scan of either day
-    assert!(all(ports(14, -70)).iter().all(|finding| !finding.detector.starts_with("scan.")));
+    // fourteen are none of those
+    assert!(all(ports(14, -70)).iter().all(|finding| finding.detector != "scan.vertical"));
 }
 
 #[test]
@@ -128,4 +128,73 @@ fn a_crowd_goes_over_midnight() {
     let found: Vec<_> = scans(sweep(-500, 6000).chain(sweep(-13 * 3600, 1)).collect());
     assert_eq!(found.len(), 5, "the day's, and of the day after that of each port: {found:?}");
     assert_eq!(found[0], horizontal(-13 * 3600, 0, 5001));
+}
+
+/// Probes of these ports, a minute apart, from so many hours after midnight on.
+fn slowly(ports: std::ops::Range<i64>, from: i64) -> Vec<Line> {
+    let begin = ports.start;
+    let probe = |port: i64| {
+        let flow = format!("203.0.113.7 10.0.2.9 40000 {port} 6");
+        line("eni-db", &flow, 1, NIGHT + from * 3600 + (port - begin) * 60, "REJECT")
+    };
+    ports.map(probe).collect()
+}
+
+#[test]
+fn a_slow_scan_over_midnight_is_one_of_the_night() {
+    let slow = |parts: &[Vec<Line>]| told("scan.slow", parts.concat());
+    // too few for either day
+    let halves = || vec![slowly(10..14, -3), slowly(14..18, 2)];
+    assert_eq!(slow(&halves()), [(-3, 2, 8)]);
+    assert_eq!(slow(&[slowly(10..14, -3), slowly(14..17, 2)]), []);
+    // from noon to noon, and no more
+    assert_eq!(slow(&[slowly(10..14, -12), slowly(14..18, 11)]), [(-12, 11, 8)]);
+    assert_eq!(slow(&[slowly(10..14, -13), slowly(14..18, 11)]), []);
+    assert_eq!(slow(&[slowly(10..14, -12), slowly(14..18, 12)]), []);
+    // the same targets again are none
+    assert_eq!(slow(&[slowly(10..14, -3), slowly(10..14, 2)]), []);
+    // enough for both days
+    assert_eq!(slow(&[slowly(10..20, -3), slowly(20..30, 2)]), [(-3, 2, 20)]);
+    // what is not of one night is of its days
+    assert_eq!(slow(&[slowly(10..20, -3), slowly(20..30, 2), slowly(30..31, -13)]), [(-13, -2, 11), (2, 2, 10)]);
+    // nights that follow each other
+    assert_eq!(slow(&[halves(), vec![slowly(18..21, 13), slowly(21..26, 25)]].concat()), [(-3, 2, 8), (13, 25, 8)]);
+    // a fast one in the same night
+    assert_eq!(slow(&[halves(), vec![ports(15, 3600)]].concat()), []);
+    let titles = all(halves().concat()).into_iter().filter(|found| found.detector == "scan.slow");
+    let title = "internet 203.0.113.7 tried 8 ports of 1 server over the night, none of which it may reach: none let it through";
+    assert_eq!(titles.map(|found| found.title).collect::<Vec<_>>(), [title]);
+}
+
+/// Hours from midnight and megabytes that the application sent to the internet: begin, end and megabytes of the alerts.
+fn sent(hours: impl IntoIterator<Item = (i64, u64)>) -> Vec<(i64, i64, u64)> {
+    // five hours to compare with
+    let usual = (0..5).map(|hour| (hour - 60, 10));
+    let record = |(hour, megabytes): (i64, u64)| {
+        let end = NIGHT + hour * 3600 + 60;
+        let bytes = megabytes * 1_000_000;
+        Line(format!("vpc-1 eni-a 10.0.1.5 203.0.113.7 40000 443 6 9 {bytes} {} {end} ACCEPT OK 2", end - 50))
+    };
+    let found = watches::beside(&boundary(), usual.chain(hours).map(record).collect());
+    let found = found.into_iter().filter(|finding| finding.detector == "exfiltration");
+    let hours = |time: Option<i64>| (time.unwrap() / 1000 - NIGHT) / 3600;
+    found.map(|found| (hours(found.window_start), hours(found.window_end), found.bytes.unwrap() / 1_000_000)).collect()
+}
+
+#[test]
+fn what_is_much_goes_on_over_midnight_to_noon() {
+    // what is told of the day before is not new on the next
+    assert_eq!(sent([(-1, 600), (0, 600), (1, 500)]), [(-1, 2, 1700)]);
+    assert_eq!(sent([(-1, 600), (1, 600)]), [(-1, 0, 600)]);
+    assert_eq!(sent([(-1, 600), (0, 499), (1, 600)]), [(-1, 0, 600)]);
+    // but what is more than that
+    assert_eq!(sent([(-1, 600), (1, 900)]), [(-1, 0, 600), (1, 2, 900)]);
+    assert_eq!(sent([(-1, 600), (0, 900), (1, 600)]), [(-1, 2, 2100)]);
+    assert_eq!(sent([(-1, 399), (0, 600)]), [(0, 1, 600)]);
+    // whenever it began
+    assert_eq!(sent((-20..13).map(|hour| (hour, 600))), [(-20, 12, 32 * 600)]);
+    let more_at_noon = (-1..12).map(|hour| (hour, 600)).chain([(12, 900), (13, 600)]);
+    assert_eq!(sent(more_at_noon), [(-1, 12, 13 * 600), (12, 13, 900)]);
+    // days of it: beside each of them the next is nothing new
+    assert_eq!(sent((-30..60).map(|hour| (hour, 600))), [(-30, -12, 18 * 600)]);
 }

@@ -71,9 +71,12 @@ fn it_is_said_when_an_answer_would_be_known() {
     let calls = || (0..3).map(|n| call("eni-app", 5, 610 + n)).collect::<Vec<_>>();
     assert_eq!(told(calls(), 644), []);
     assert_eq!(told(calls(), 645), [(610, 620, 3)]);
-    // the answers to those of the last ten minutes are of the next day
-    let late = (0..3).map(|n| call("eni-app", 5, 1430 + n)).collect();
-    assert_eq!(told(late, 1440 + 60), []);
+    // over midnight too
+    let late = || (0..3).map(|n| call("eni-app", 5, 1430 + n)).collect::<Vec<_>>();
+    assert_eq!(told(late(), 1440 + 24), []);
+    assert_eq!(told(late(), 1440 + 25), [(1430, 1440, 3)]);
+    let with = |minute: i64| told([late(), vec![answer("10.0.2.9", minute)]].concat(), 1440 + 60).len();
+    assert_eq!([1429, 1430, 1440, 1449, 1450].map(with), [1, 0, 0, 0, 1]);
 }
 
 #[test]
@@ -81,6 +84,12 @@ fn it_is_one_alert_while_it_lasts() {
     let burst = |minute: i64| (0..3).map(move |n| call("eni-app", 5, minute + n));
     assert_eq!(told(burst(600).chain(burst(670)).collect(), 900), [(600, 680, 6)]);
     assert_eq!(told(burst(600).chain(burst(680)).collect(), 900), [(600, 610, 3), (680, 690, 3)]);
+    // over midnight: from noon on to the end of the next day, else to the end of its own
+    assert_eq!(told(burst(1420).chain(burst(1490)).collect(), 1600), [(1420, 1500, 6)]);
+    let every = |from: i64, to: i64| (from..to).step_by(60).flat_map(burst).collect::<Vec<_>>();
+    assert_eq!(told(every(710, 1560), 1700), [(710, 1440, 13 * 3), (1490, 1560, 2 * 3)]);
+    assert_eq!(told(every(720, 1560), 1700), [(720, 1510, 14 * 3)]);
+    assert_eq!(told(every(720, 4000), 4400), [(720, 2830, 36 * 3), (2880, 3970, 19 * 3)]);
     // what lies between does not count where it is too little, or had an answer
     let between = || [call("eni-app", 5, 625), answer("10.0.2.9", 650)].into_iter().chain(burst(645));
     assert_eq!(told(burst(600).chain(burst(670)).chain(between()).collect(), 900), [(600, 680, 6)]);

@@ -1,9 +1,6 @@
 //! What the map wants watched, budgets of exits and expectations, at their thresholds; and groups that are too large.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::*;
-use crate::detect::window::DAY;
 
 /// Midnight.
 pub(super) const START: i64 = HOUR;
@@ -30,27 +27,10 @@ zone = ["app"]
 exits = [{ to = ["internet"], service = ["https"], max_bytes_per_hour = 1000 }]
 "#;
 
-/// Judges every day beside those before it.
+/// What the detectors that compare days find.
 pub(super) fn beside(boundary: &Boundary, lines: Vec<Line>) -> Vec<Finding> {
-    let mut days: BTreeMap<i64, BTreeMap<Key, History>> = BTreeMap::new();
-    for (key, state) in gather(boundary, &lines.into_iter().enumerate().collect::<Vec<_>>()) {
-        if let State::History(history) = state {
-            let day = key.window.0.unwrap();
-            days.entry(day).or_default().insert(Key { window: Window(None), ..key }, history);
-        }
-    }
-    let keys: BTreeSet<&Key> = days.values().flat_map(BTreeMap::keys).collect();
-    let mut found = Vec::new();
-    for day in days.keys() {
-        let back = |key: &Key| std::array::from_fn(|back| days.get(&(day - back as i64 * DAY))?.get(key).cloned());
-        let clock = keys.iter().find(|key| is_clock(key)).unwrap();
-        let clock = Clock::new(&back(clock), &BTreeSet::new());
-        for key in &keys {
-            let of_day = Key { window: Window(Some(*day)), ..(*key).clone() };
-            found.extend(history_findings(&of_day, &back(key), &clock, &Settings::default()));
-        }
-    }
-    found
+    let states = gather(boundary, &lines.into_iter().enumerate().collect::<Vec<_>>());
+    found_in(states.iter().filter(|(key, _)| is_history(key)), &Settings::default())
 }
 
 fn told(boundary: &Boundary, lines: Vec<Line>) -> Vec<(String, i64, i64, u64)> {
@@ -93,6 +73,19 @@ fn more_bytes_than_the_budget_of_an_exit_are_an_alert() {
     assert_eq!(found[0].severity, Severity::High);
     let title = "2002 bytes went from app to internet for https in 2 hours: the map allows 1000 bytes an hour";
     assert_eq!(found[0].title, title);
+}
+
+#[test]
+fn a_budget_may_be_passed_over_midnight() {
+    let map = Boundary::new(parse_map("exits.toml", EXITS).unwrap(), &Selection::default());
+    let hours = |hours: &[i64]| {
+        let found = told(&map, hours.iter().map(|hour| out("eni-a", 5, 1001, hour * 60 + 10)).collect());
+        found.into_iter().map(|(_, from, to, flows)| (from / 60, to / 60, flows)).collect::<Vec<_>>()
+    };
+    assert_eq!(hours(&[22, 23, 24, 25]), [(22, 26, 4)]);
+    assert_eq!(hours(&[23, 25]), [(23, 24, 1), (25, 26, 1)]);
+    assert_eq!(hours(&(5..40).collect::<Vec<_>>()), [(5, 36, 31), (36, 40, 4)]);
+    assert_eq!(hours(&(12..80).collect::<Vec<_>>()), [(12, 36, 24), (36, 60, 24), (60, 80, 20)]);
 }
 
 /// Of an expectation replies count too, and the copy of the other interface once.

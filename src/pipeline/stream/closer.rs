@@ -10,14 +10,13 @@ use std::io::ErrorKind;
 
 use super::Context;
 use super::shard::chain_name;
-use crate::detect::{Alert, Key, State, detector_names, history_findings};
+use crate::detect::{Alert, Judge, Key, State, detector_names};
 use crate::lake::{
-    AlertWriter, Beside, COMMITS, Chain, Closing, Commit, CommitKind, Conserved, Day, Emitted, FileEntry, LakeError,
+    AlertWriter, COMMITS, Chain, Closing, Commit, CommitKind, Conserved, Day, DayFiles, Emitted, FileEntry, LakeError,
     Origin, STAGING, StateEntry, StateReader, StateWriter, Store, Unit, in_place, io_error, is_history_file,
     side_by_side, state_folder, writer_properties,
 };
-use crate::pipeline::close::{Gathered, OfDay, apart, folder, judge, revise, state_files};
-use crate::pipeline::days::{Histories, States};
+use crate::pipeline::close::{Gathered, folder, judged, revise, state_files};
 use crate::source::kinesis::Streams;
 
 /// Where state files lie.
@@ -121,11 +120,6 @@ fn file_of(error: &LakeError) -> Option<&str> {
     path.starts_with(STATE).then_some(path)
 }
 
-/// The folder of the day whose history could not be read while this day was judged.
-fn history_of(error: &LakeError, day: Day) -> String {
-    file_of(error).map_or_else(|| state_folder(day), |path| folder(path).to_owned())
-}
-
 /// Why the state of this day is lost, if it is: a file is not there any more, or none.
 fn missing<S: Store>(store: &S, closing: &Closing, day: &str, scratch: &str) -> Option<String> {
     let files = closing.merged.get(day)?.iter().filter(|path| !is_history_file(path)).cloned().collect();
@@ -218,62 +212,43 @@ async fn round<S: Store, K: Streams>(
         }
         let whole = closing.merged.iter().filter(|(day, _)| !closing.lost.contains(*day));
         let whole: Vec<String> = whole.flat_map(|(_, files)| files).cloned().collect();
-        let states = States::of(&whole);
-        for span in states.about(changed.iter().filter(|day| !closing.lost.contains(*day))) {
-            let folders = span.iter().map(|day| (*day, state_folder(*day)));
-            let is_merged =
-                |(day, folder): &(Day, String)| changed.contains(folder) || states.files(*day).len() >= FILES;
-            let merged: BTreeSet<Day> = folders.filter(is_merged).map(|(day, _)| day).collect();
-            let of_file = |error: LakeError| Broken { day: file_of(&error).map(|path| folder(path).to_owned()), error };
-            let mut keys = states.open(store, &span, &scratch).map_err(of_file)?;
-            while let Some(of_days) = keys.next_key().map_err(of_file)? {
-                let sum = |days: Vec<Vec<State>>| days.into_iter().map(State::merged).collect();
-                for OfDay { day, key, mut gathered, found } in judge(of_days, &span, sum, detect) {
-                    let rows = revise(&gathered.emitted, found, detect, &mut allow);
-                    if merged.contains(&day) {
-                        keep(&key, &mut gathered, &rows, &mut state)?;
-                    } else {
-                        // what is gathered of it is as it was
-                        rows.iter().try_for_each(|row| state.push(&key, &StateEntry::Emitted(Emitted::of(row))))?;
-                    }
-                    told.extend(rows.iter().filter_map(name));
-                    rows.into_iter().try_for_each(|row| alerts.push(row))?;
-                }
-            }
-            for day in merged {
-                if let Some(files) = closing.merged.get_mut(&state_folder(day)) {
-                    files.retain(|path| is_history_file(path));
-                }
-                commit.removes.extend(states.files(day).iter().cloned());
-            }
-            alerts.end_days()?;
-            state.end_days()?;
-        }
-        let histories = Histories::of(&whole);
-        let ended = closing.ended.iter().filter_map(|name| name.rsplit_once('.'));
-        let ended: BTreeSet<String> = ended.map(|(_, shard)| shard.to_owned()).collect();
+        let ended = closing.ended_shards();
+        let of_file = |error: LakeError| Broken { day: file_of(&error).map(|path| folder(path).to_owned()), error };
         let mut cut = 0;
-        for day in histories.after(&changed) {
-            let of_file = |error: LakeError| Broken { day: Some(history_of(&error, day)), error };
-            let mut groups = histories.open(store, day, &scratch).map_err(of_file)?.ended(ended.clone());
-            while let Some(group) = groups.next_group().map_err(of_file)? {
-                cut += u64::from(group.is_cut());
-                let Beside { key, days, emitted } = group;
-                let (_, emitted) = apart(emitted);
-                let found = history_findings(&key, &days, &groups.clock, detect);
-                let rows = revise(&emitted, found, detect, &mut allow);
-                let [today, ..] = days;
-                let mut gathered = Gathered { state: today.map(State::History), emitted };
-                keep(&key, &mut gathered, &rows, &mut state)?;
-                told.extend(rows.iter().filter_map(name));
-                rows.into_iter().try_for_each(|row| alerts.push(row))?;
+        for files in DayFiles::both(&whole) {
+            for stretch in files.about(changed.iter().filter(|day| !closing.lost.contains(*day))) {
+                let is_merged =
+                    |day: &&Day| changed.contains(&state_folder(**day)) || files.files(**day).len() >= FILES;
+                let merged: BTreeSet<Day> = stretch.iter().filter(is_merged).copied().collect();
+                let mut keys = files.open(store, &stretch, &scratch).map_err(of_file)?;
+                let mut judge = Judge::new(ended.clone());
+                while let Some(of_days) = keys.next_key().map_err(of_file)? {
+                    let sum = |days: Vec<Vec<State>>| days.into_iter().map(State::merged).collect();
+                    for mut of_day in judged(&mut judge, of_days, &stretch, sum, detect) {
+                        cut += u64::from(of_day.is_cut());
+                        let found = std::mem::take(&mut of_day.found);
+                        let rows = revise(&of_day.gathered.emitted, found, detect, &mut allow);
+                        if merged.contains(&of_day.day) {
+                            keep(&of_day.key, &mut of_day.gathered, &rows, &mut state)?;
+                        } else {
+                            // what is gathered of it is as it was
+                            let mut emitted = rows.iter().map(|row| StateEntry::Emitted(Emitted::of(row)));
+                            emitted.try_for_each(|emitted| state.push(&of_day.key, &emitted))?;
+                        }
+                        told.extend(rows.iter().filter_map(name));
+                        rows.into_iter().try_for_each(|row| alerts.push(row))?;
+                    }
+                }
+                for day in merged {
+                    let taken = files.files(day);
+                    if let Some(left) = closing.merged.get_mut(&state_folder(day)) {
+                        left.retain(|path| !taken.contains(path));
+                    }
+                    commit.removes.extend(taken.iter().cloned());
+                }
+                alerts.end_days()?;
+                state.end_days()?;
             }
-            alerts.end_days()?;
-            state.end_days()?;
-            if let Some(files) = closing.merged.get_mut(&state_folder(day)) {
-                files.retain(|path| !is_history_file(path));
-            }
-            commit.removes.extend(histories.files(day).iter().cloned());
         }
         if context.metrics.cut_groups(cut) < cut {
             tracing::warn!(groups = cut, "more members than are kept: who was left out has no alert");

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::lake::MemoryLake;
 use super::source::MemoryStream;
 use super::{Dice, MAP, STREAM, chain_of, options, stream};
+use crate::analyze::backtest;
 use crate::boundary::{Boundary, Selection, parse_map};
 use crate::detect::Settings;
 use crate::pipeline::stream::{Stream, StreamOptions, StreamParts};
@@ -249,4 +250,22 @@ async fn settings_hold_from_the_next_closing_on() {
     scene.put_on(1, 2, day);
     scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
     assert_eq!((scene.revisions("2026-11-21"), scene.revisions("2026-11-23")), (1, 3), "and back");
+}
+
+/// Nobody waits for a shard that has ended: neither the stream nor who judges its lake anew.
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_told_beside_a_shard_that_ended() {
+    let mut scene = Scene::new();
+    scene.detect.tunable("late").unwrap().enable(None, true);
+    scene.put_on(1, 2, 0);
+    scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    assert_eq!(scene.revisions("2026-11-21"), 1, "the breach");
+    scene.stream.split(&scene.shard());
+    // two hours later, in both of those that follow it
+    scene.put_on(20, 2, 7200);
+    scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    let settings = &scene.detect;
+    let again = backtest(&scene.lake, [settings, settings], (None, None)).await.unwrap();
+    assert_eq!((again.detectors["late"].before, again.changes.as_slice()), (1, &[][..]));
+    assert_eq!(scene.revisions("2026-11-21"), 3, "the breach goes on, and what is missing between");
 }
