@@ -41,7 +41,21 @@ fn table(table: &Table) -> Value {
         }
     };
     schema.insert("description".to_owned(), json!(table.doc));
+    if table.name == keys::EXPECT.name {
+        schema.extend(limits());
+    }
     Value::Object(schema)
+}
+
+/// What the limits of an expectation ask of each other: there is one, and flows are counted in a period.
+fn limits() -> [(String, Value); 3] {
+    let any_of = |keys: &[&str]| keys.iter().map(|key| json!({ "required": [key] })).collect::<Value>();
+    let counted = any_of(&["min_flows", "max_flows"]);
+    [
+        ("anyOf".to_owned(), any_of(&["min_flows", "max_flows", "max_bytes_per_hour"])),
+        ("dependentRequired".to_owned(), json!({ "min_flows": ["every"], "max_flows": ["every"] })),
+        ("dependentSchemas".to_owned(), json!({ "every": { "anyOf": counted } })),
+    ]
 }
 
 /// An object with these keys, and those of a variant, and no others.
