@@ -165,12 +165,14 @@ pub async fn backtest<S: Store>(
         let timed = day != Day::of(None);
         // an alert may go over midnight
         if since.is_some_and(|since| !timed || day < Day::of(Some(since)).before(1))
-            || until.is_some_and(|until| !timed || Day::of(Some(until)) < day)
+            || until.is_some_and(|until| !timed || Day::of(Some(until)).after(1) < day)
         {
             continue;
         }
         let judged = judge_day(&store, day, [before, after], &wanted).await?;
-        difference.days += u64::from(since.is_none_or(|since| Day::of(Some(since)) <= day));
+        let is_asked = since.is_none_or(|since| Day::of(Some(since)) <= day)
+            && until.is_none_or(|until| day <= Day::of(Some(until)));
+        difference.days += u64::from(is_asked);
         judged.alerts.into_values().for_each(|pair| difference.add(pair));
         for (sum, more) in difference.allow.iter_mut().zip(judged.allow) {
             sum.allowed += more.allowed;

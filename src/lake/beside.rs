@@ -33,7 +33,7 @@ impl DayFiles {
     }
 
     /// The days to be judged when there is something new in the folders of these: they, and those that ask for them, as
-    /// far as there is anything. In stretches of days that follow each other: each file of theirs is then read once.
+    /// far as there is anything. In stretches of days that follow each other, each of which reads a file once.
     pub fn about<'d>(&self, folders: impl IntoIterator<Item = &'d String>) -> Vec<Vec<Day>> {
         let changed: BTreeSet<Day> = folders.into_iter().map(|folder| day_of(folder)).collect();
         let [before, after] = self.reach;
@@ -145,7 +145,8 @@ impl DaysReader {
     /// Opens the files of these days.
     fn open<S: Store>(store: &S, days: Vec<Vec<String>>, scratch: &str) -> Result<Self, LakeError> {
         // of all days together no more are open than of one
-        let most = (SIDE_BY_SIDE / days.len().max(1)).max(1);
+        let with_files = days.iter().filter(|paths| !paths.is_empty()).count();
+        let most = (SIDE_BY_SIDE / with_files.max(1)).max(1);
         let open = |paths| {
             let mut reader = StateReader::open_few(store, paths, scratch, most)?;
             let first = reader.next_key()?;

@@ -142,7 +142,11 @@ pub(super) fn judged(
     let gathered = states.into_iter().zip(emitted).map(|(state, emitted)| Gathered { state, emitted });
     let each = stretch.iter().zip(gathered.skip(before)).zip(found);
     let each = each.map(|((day, gathered), (key, found))| OfDay { day: *day, key, gathered, found });
-    each.filter(|OfDay { gathered, .. }| gathered.state.is_some() || !gathered.emitted.is_empty()).collect()
+    // what is missing is found where nothing was gathered
+    let is_any = |OfDay { gathered, found, .. }: &OfDay| {
+        gathered.state.is_some() || !gathered.emitted.is_empty() || !found.is_empty()
+    };
+    each.filter(is_any).collect()
 }
 
 /// The revisions that are called for: of alerts that are new or changed, and of those that are no longer found, or are
@@ -184,4 +188,48 @@ pub(super) fn revise(
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::{Member, Minutes, Who};
+
+    /// An interface of which nothing was gathered any more is silent all the same.
+    #[test]
+    fn what_is_missing_is_found_where_nothing_was_gathered() {
+        let today = Day::of(Some(1_795_132_800_000));
+        // a record every ten minutes, until so many hours after midnight of the day before
+        let seen = |who: Who, hours: u8| {
+            let minutes =
+                (0..hours).map(|hour| Minutes { hour, bits: 1 | 1 << 10 | 1 << 20 | 1 << 30 | 1 << 40 | 1 << 50 });
+            let nothing = (Vec::new(), Vec::new(), Vec::new());
+            let member = Member {
+                who,
+                hours: nothing.0,
+                minutes: minutes.collect(),
+                each: nothing.1,
+                calls: nothing.2,
+                zones: None,
+            };
+            vec![StateEntry::History(History::new(false, vec![member]))]
+        };
+        let [before, after] = reach(true);
+        let of_days = |family: &str, yesterday, today| {
+            let mut days: Vec<Vec<StateEntry>> = (0..=before + after).map(|_| Vec::new()).collect();
+            (days[before - 1], days[before]) = (yesterday, today);
+            OfDays { key: Key::bare(Window(None), family), days }
+        };
+        let mut judge = Judge::default();
+        let mut told = |of_days| {
+            let merged = |parts: Vec<Vec<State>>| parts.into_iter().map(State::merged).collect();
+            let found = judged(&mut judge, of_days, &[today], merged, &Settings::default());
+            found.into_iter().flat_map(|of_day| of_day.found).map(|found| found.detector).collect::<Vec<_>>()
+        };
+        let clock = || seen(Who::Source(String::new()), 24);
+        assert_eq!(told(of_days("history/clock", clock(), clock())), Vec::<&str>::new());
+        let interface = || seen(Who::Interface("eni-a".to_owned()), 24);
+        assert_eq!(told(of_days("history/interfaces", interface(), Vec::new())), ["silent"]);
+        assert_eq!(told(of_days("history/interfaces", interface(), interface())), Vec::<&str>::new());
+    }
 }

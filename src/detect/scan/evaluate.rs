@@ -18,6 +18,8 @@ const WINDOW: i64 = 6;
 const QUIET: i64 = 6;
 /// Panes of a day.
 const PANES: i64 = DAY / PANE;
+/// The first of the afternoon.
+const NOON: i64 = PANES / 2;
 /// The built-in zone of sources outside.
 const INTERNET: &str = "internet";
 
@@ -258,7 +260,6 @@ impl<'p> Source<'p> {
 
     /// The slow scan of the day, or of the night that begins in it.
     fn slow(&self, tried: [Option<&Tried>; 3], seen: &[Seen<'p>], fast: &[Panes]) -> Option<Scan<'p>> {
-        const NOON: i64 = PANES / 2;
         let [before, today, after] = tried;
         let within = |(first, last): Panes| seen.iter().filter(move |seen| (first..=last).contains(&seen.pane));
         let walks = |panes: Panes, days: [Option<&Tried>; 2]| {
@@ -391,7 +392,7 @@ impl<'p> Source<'p> {
                 count(servers, "server")
             ),
             _ => format!(
-                "{}, {}, and {} that {} allowed; {slow} in a day, and {lead} more than are allowed, are a scan",
+                "{}, {}, and {} that {} allowed; {slow} from midnight to midnight or noon to noon, and {lead} more than are allowed, are a scan",
                 count(servers, "server"),
                 count(ports, "port"),
                 count(contacts, "contact"),
@@ -411,7 +412,11 @@ fn title(key: &Key, panes: Panes, [servers, ports, _]: [u64; 3], through: bool) 
     let outcome = if through { "some let it through" } else { "none let it through" };
     match key.detector.as_str() {
         "scan.slow" => {
-            let when = if panes.1 < PANES { "the day" } else { "the night" };
+            let when = match panes {
+                (_, ..PANES) => "the day",
+                (NOON.., last) if last < PANES + NOON => "the night",
+                _ => "two days",
+            };
             format!("{source} tried {tried} over {when}, none of which it may reach: {outcome}")
         }
         _ => format!("{source} tried {tried}, none of which it may reach: {outcome}"),

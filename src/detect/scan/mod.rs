@@ -29,9 +29,10 @@
 //! by four probes more than contacts. Eight probes at least must have been seen (our own number: SiLK's users found the
 //! bare four too eager). The walk is taken at its end and not along the way, so that order does not matter. Contacts
 //! are counted for sources inside alone, and up to sixteen. A source with one of the two fast alerts in that day, or one
-//! that lasts into it, has no slow one. The *night* from noon to noon, with the contacts of both of its days, is judged
-//! in the place of its days where all that the source tried on both is in it, so that what goes over midnight is one
-//! alert; and where neither of them is found by itself, so that nothing is missed for being cut there.
+//! that lasts into it, has no slow one. The *night* from noon to noon, with the contacts of both of its days, is asked
+//! too. If it is found it stands in the place of its days where all that the source tried on both is in it, so that what
+//! goes over midnight is one alert; and it stands where neither of them is found by itself, so that nothing is missed for
+//! being cut there. A day that is told with a crowd of the day before begins no night.
 //!
 //! **Severity.** From the internet low, from inside medium; high where something was let through.
 

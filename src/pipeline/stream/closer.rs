@@ -22,8 +22,8 @@ use crate::source::kinesis::Streams;
 /// Where state files lie.
 const STATE: &str = "_flowbound/state/";
 /// State files of a day from which on they are merged though none of them is new: its alerts have new revisions while the
-/// day after goes on.
-const FILES: usize = 8;
+/// days after it go on. With more of them readers that have many days open would not read all side by side.
+const FILES: usize = 4;
 
 /// What the closer's chain is called beside those of the shards.
 const ALERTS: &str = "alerts";
