@@ -46,7 +46,8 @@ class Worker:
         kill(self.process)
 
     def end(self, timeout=60):
-        """SIGTERM, and all that belongs to it."""
+        """SIGTERM, once the process catches it, and all that belongs to it."""
+        until(lambda: self._catches(signal.SIGTERM), 30, self.log.read_text)
         self.signal(signal.SIGTERM)
         assert self.process.wait(timeout) == 0, self.log.read_text()
 
@@ -55,6 +56,11 @@ class Worker:
         until(self._address, seconds, self.log.read_text)
         with urllib.request.urlopen(f"http://{self._address()}{path}", timeout=10) as answer:
             return answer.read().decode()
+
+    def _catches(self, number):
+        self.alive()
+        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{self.process.pid}/status").read_text())
+        return int(caught[1], 16) >> number - 1 & 1
 
     def _address(self):
         self.alive()

@@ -158,7 +158,8 @@ def expectation(rows, watched, expect, least_severity):
     for day in sorted({minute // DAY for minute in logged}):
         oldest = (day - 7) * DAY
         known = [minute for minute in logged if oldest <= minute < (day + 1) * DAY]
-        first, now = oldest if known[0] < oldest + 60 else known[0], max(known)
+        first = oldest if known[0] < oldest + 60 else known[0]
+        now = min(max(minute for minute in logged if minute < (day + 2) * DAY), (day + 1) * DAY - 1)
         for start in range((day - 8) * DAY // every * every, (day + 1) * DAY, every):
             period = range(start, start + every)
             flows = sum(counted.get(minute, 0) for minute in period)

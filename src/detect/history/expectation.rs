@@ -103,15 +103,16 @@ struct Period {
     flows: u64,
 }
 
-/// What begins in the second of these days.
-pub(super) fn findings(days: [Group<'_>; 3], settings: &Tuned<Expectation>) -> Vec<Finding> {
-    let [before, today, after] = days;
+/// What begins in the second of these days; each is judged with the one after it.
+pub(super) fn findings(days: [Group<'_>; 4], settings: &Tuned<Expectation>) -> Vec<Finding> {
+    let [before, today, after, last] = days;
     let Expectation { enabled, lateness } = settings.everywhere;
-    let of_today = Found::of(today, lateness as i64);
+    let of_today = Found::of(today, after, lateness as i64);
     let Some(terms) = of_today.terms.filter(|_| enabled) else { return Vec::new() };
     // where periods are longer than half a day, or the map was changed, each day is told by itself
-    let beside = |day| if terms.minutes > HALF { Found::default() } else { Found::of(day, lateness as i64) };
-    let days = [(-DAY, beside(before)), (0, of_today), (DAY, beside(after))];
+    let beside =
+        |day, next| if terms.minutes > HALF { Found::default() } else { Found::of(day, next, lateness as i64) };
+    let days = [(-DAY, beside(before, today)), (0, of_today), (DAY, beside(after, last))];
     let days = days.map(|(begin, day)| (begin, if day.terms == Some(terms) { day } else { Found::default() }));
     let all = |of: for<'f> fn(&'f Found<'_>) -> &'f [Period]| {
         let moved = |begin: i64, period: &Period| Period {
@@ -128,13 +129,14 @@ pub(super) fn findings(days: [Group<'_>; 3], settings: &Tuned<Expectation>) -> V
 }
 
 impl<'g> Found<'g> {
-    /// Of a day; records are waited for so many minutes.
-    fn of(group: Group<'g>, lateness: i64) -> Self {
+    /// Of a day; records are waited for so many minutes. The next day's say that time has come to the end of it.
+    fn of(group: Group<'g>, next: Group<'_>, lateness: i64) -> Self {
         // a map that was changed days ago does not ask any more
         let days = [group.today(), group.past().next().flatten()];
         let terms = days.into_iter().flatten().find_map(|day| day.terms.as_deref());
-        let (Some(terms), Some(now)) = (terms, group.clock.now()) else { return Self::default() };
-        let (seen, now) = (Seen::of(group), now - DAY);
+        let now = group.clock.now().and(next.clock.reached());
+        let (Some(terms), Some(now)) = (terms, now) else { return Self::default() };
+        let (seen, now) = (Seen::of(group), now.min(DAY - 1));
         // where the map did not expect it yet, nobody counted
         let asked = (0..).zip(group.days).take_while(|(back, day)| day.is_some() || !group.clock.has_records(*back));
         let asked = asked.last().map_or(0, |(back, _)| back);

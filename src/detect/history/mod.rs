@@ -158,7 +158,7 @@ pub(super) fn findings<'g>(
         DESTINATIONS => newcomers::findings(&newcomers::NEW_DESTINATION, today, &settings.new_destination),
         BEACONS => beacon::findings(today, &settings.beacon),
         BUDGETS => budget::findings(beside, &settings.budget),
-        EXPECTATIONS => expectation::findings(beside, &settings.expectation),
+        EXPECTATIONS => expectation::findings([before, today, after, last], &settings.expectation),
         PORTS => new_service::findings(today, &settings.new_service),
         _ => Vec::new(),
     }

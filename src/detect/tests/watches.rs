@@ -199,6 +199,14 @@ fn what_must_be_seen_and_is_not_is_an_alert_when_its_records_cannot_come_any_mor
     let late = late.into_iter().map(used).collect::<Vec<_>>();
     let found = told(&map, [others(0..1470), late, vec![used(1445)]].concat());
     assert_eq!(found, [alert(1430, 1440, 0)]);
+    // that a day's last minutes are over the next day tells: a period to 23:40 is told at 23:55
+    let until = |last: i64, next: i64| {
+        let known: Vec<Line> = (5..1430).step_by(10).filter(|minute| *minute != 1415).map(used).collect();
+        told(&map, [others(0..last), others(1440..next), known].concat())
+    };
+    assert_eq!(until(1435, 1440), []);
+    assert_eq!(until(1436, 1440), [alert(1410, 1420, 0)]);
+    assert_eq!(until(1431, 1441), [alert(1410, 1420, 0)]);
 }
 
 #[test]
