@@ -96,8 +96,10 @@ pub struct KeptState {
 /// When the lake cannot be read.
 pub async fn kept_state<S: Store>(store: &S, days: &[Day]) -> Result<KeptState, LakeError> {
     let mut kept = KeptState::default();
-    for folder in days.iter().map(|day| state_folder(*day)) {
-        kept.files.extend(store.list(&folder).await.map_err(io_error("list", &folder))?);
+    let mut folders: Vec<String> = days.iter().map(|day| state_folder(*day)).collect();
+    for folder in &mut folders {
+        kept.files.extend(store.list(folder).await.map_err(io_error("list", folder))?);
+        folder.push('/');
     }
     // read after that: what a closing takes away meanwhile is missed, and not counted twice
     let chains = store.folders(COMMITS).await.map_err(io_error("list", COMMITS))?;
@@ -110,9 +112,8 @@ pub async fn kept_state<S: Store>(store: &S, days: &[Day]) -> Result<KeptState, 
         // the commits before the last one are done with
         let head = Chain::head_number(store, &chain).await?;
         let Some(commit) = Chain::read_one(store, &chain, head).await? else { continue };
-        let folders: Vec<String> = days.iter().map(|day| state_folder(*day) + "/").collect();
-        for folder in folders {
-            let of_day = |path: &str| path.starts_with(&folder);
+        for folder in &folders {
+            let of_day = |path: &str| path.starts_with(folder);
             let brought: Vec<&str> =
                 commit.files.iter().map(|file| file.path.as_str()).filter(|path| of_day(path)).collect();
             let whole = brought.iter().all(|path| kept.files.iter().any(|file| file == path));

@@ -281,6 +281,42 @@ fn the_schema_has_the_decoders_keys() {
     assert_eq!(used, schema_keys(&map_schema()));
 }
 
+/// What the schema says of the limits of an expectation is what the loader wants, in each combination.
+#[test]
+fn the_schema_takes_the_limits_of_an_expectation_that_the_loader_takes() {
+    let schema = &map_schema()["$defs"]["expect"];
+    let limits = [("min_flows", "1"), ("max_flows", "2"), ("every", "'1h'"), ("max_bytes_per_hour", "3")];
+    let map = std::fs::read_to_string(testdata("config/valid/full.toml")).unwrap();
+    let (mut taken, mut refused) = (0, 0);
+    for chosen in 0..1 << limits.len() {
+        let given: Vec<_> =
+            limits.iter().enumerate().filter(|(n, _)| chosen >> n & 1 == 1).map(|(_, key)| key).collect();
+        let lines: String = given.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let expect = format!("\n[[expect]]\nid = 'limits'\nrule = 'nodes-database'\n{lines}");
+        let loads = parse_map("full.toml", &(map.clone() + &expect)).is_ok();
+        let has: BTreeSet<&str> = given.iter().map(|(key, _)| *key).chain(["id", "rule"]).collect();
+        assert_eq!(has_required(schema, &has), loads, "{lines}");
+        *if loads { &mut taken } else { &mut refused } += 1;
+    }
+    assert_eq!((taken, refused), (7, 9));
+}
+
+/// Whether a schema wants no other keys than these: of its keywords those that say which keys there must be.
+fn has_required(schema: &Json, has: &BTreeSet<&str>) -> bool {
+    let all = |keys: &Json| keys.as_array().unwrap().iter().all(|key| has.contains(key.as_str().unwrap()));
+    schema.as_object().unwrap().iter().all(|(keyword, value)| match keyword.as_str() {
+        "required" => all(value),
+        "anyOf" => value.as_array().unwrap().iter().any(|schema| has_required(schema, has)),
+        "oneOf" => value.as_array().unwrap().iter().filter(|schema| has_required(schema, has)).count() == 1,
+        "dependentRequired" => value.as_object().unwrap().iter().all(|(key, keys)| !has.contains(&**key) || all(keys)),
+        "dependentSchemas" => {
+            value.as_object().unwrap().iter().all(|(key, schema)| !has.contains(&**key) || has_required(schema, has))
+        }
+        "type" | "properties" | "additionalProperties" | "description" => true,
+        other => panic!("a keyword that this test does not know: {other}"),
+    })
+}
+
 #[test]
 fn the_schema_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/map.schema.json");

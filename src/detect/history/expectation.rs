@@ -5,11 +5,11 @@
 //! of a rule those with verdict `expected`, of a path all but `stray` ones.
 //!
 //! - **Too few** (`min_flows`): fewer records end in the period than it asks for; of one that asks for a single one, no
-//!   record spans any minute of it (a record may be of ten minutes). It is said 15 minutes (`lateness`) after the period at the earliest,
-//!   by event time, and of a stream when all its shards are past that: flow logs arrive late. Nothing is said of a
-//!   period for which the lake has no record at all (that is `late`), of one before the lake's first record, and of one in
-//!   which AWS says that it skipped records. What is before the seven days before is not known: a lake with records in
-//!   their first hour is taken for older.
+//!   record spans any minute of it (a record may be of ten minutes). It is said 15 minutes (`lateness`) after the period
+//!   at the earliest, by event time, and of a stream when all its shards are past that: flow logs arrive late. Nothing is
+//!   said of a period for which the lake has no record at all (that is `late`), of one before the lake's first record, and
+//!   of one in which AWS says that it skipped records. What is before the seven days before is not known: a lake with
+//!   records in their first hour is taken for older.
 //! - **Too many** (`max_flows`): more records end in the period. It is said at once; of a period over midnight, by the day
 //!   in which it ends.
 //!
@@ -172,7 +172,6 @@ impl<'g> Found<'g> {
 fn stretches(found: impl Iterator<Item = Period>) -> Vec<Period> {
     let mut stretches: Vec<Period> = Vec::new();
     for period in found {
-        // moments are minutes, of which a day has few
         let lasts = |stretch: &&mut Period| period.said <= last_of(stretch.said, DAY);
         match stretches.last_mut().filter(|stretch| stretch.end == period.start).filter(lasts) {
             Some(stretch) => {

@@ -27,7 +27,7 @@ fn servers(source: &str, network: &str, count: u64) -> Vec<Line> {
 }
 
 /// The default, with these set.
-fn with(sets: &[(&str, Option<&str>, &str, u64)]) -> Settings {
+pub(super) fn with(sets: &[(&str, Option<&str>, &str, u64)]) -> Settings {
     let mut settings = Settings::default();
     for (detector, zone, knob, value) in sets {
         settings.tunable(detector).unwrap().set(*zone, knob, *value);

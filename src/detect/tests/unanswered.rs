@@ -1,6 +1,7 @@
 //! Calls to which nothing comes back, at their thresholds.
 
-use super::watches::beside;
+use super::settings::with;
+use super::watches::{beside, beside_with};
 use super::*;
 
 /// A SYN of three packets in this minute of the day.
@@ -22,8 +23,13 @@ fn answer(from: &str, minute: i64) -> Line {
 
 /// Begin, end and flows of the alerts, in minutes of the day; the records go on until this minute.
 fn told(lines: Vec<Line>, until: i64) -> Vec<(i64, i64, u64)> {
+    told_with(lines, until, &Settings::default())
+}
+
+/// With these settings.
+fn told_with(lines: Vec<Line>, until: i64, settings: &Settings) -> Vec<(i64, i64, u64)> {
     let last = line("eni-app", "10.0.1.5 10.0.2.10 40000 5432 6", 1, HOUR + until * 60, "REJECT");
-    let found = beside(&boundary(), [lines, vec![last]].concat());
+    let found = beside_with(&boundary(), [lines, vec![last]].concat(), settings);
     let minute = |time: Option<i64>| (time.unwrap() / 1000 - HOUR) / 60;
     let found = found.iter().filter(|finding| finding.detector == "unanswered");
     found.map(|found| (minute(found.window_start), minute(found.window_end), found.flows)).collect()
@@ -75,8 +81,15 @@ fn it_is_said_when_an_answer_would_be_known() {
     let late = || (0..3).map(|n| call("eni-app", 5, 1430 + n)).collect::<Vec<_>>();
     assert_eq!(told(late(), 1440 + 24), []);
     assert_eq!(told(late(), 1440 + 25), [(1430, 1440, 3)]);
-    let with = |minute: i64| told([late(), vec![answer("10.0.2.9", minute)]].concat(), 1440 + 60).len();
-    assert_eq!([1429, 1430, 1440, 1449, 1450].map(with), [1, 0, 0, 0, 1]);
+    let answered = |minute: i64| told([late(), vec![answer("10.0.2.9", minute)]].concat(), 1440 + 60).len();
+    assert_eq!([1429, 1430, 1440, 1449, 1450].map(answered), [1, 0, 0, 0, 1]);
+    // however late records may be
+    for lateness in [0, 7, 16, 120] {
+        let settings = with(&[("unanswered", None, "lateness", lateness)]);
+        let until = |minute: i64| told_with(late(), minute, &settings).len();
+        let first = 1450 + i64::try_from(lateness).unwrap();
+        assert_eq!([first - 1, first, first + 1].map(until), [0, 1, 1], "{lateness}");
+    }
 }
 
 #[test]

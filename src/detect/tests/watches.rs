@@ -1,5 +1,6 @@
 //! What the map wants watched, budgets of exits and expectations, at their thresholds; and groups that are too large.
 
+use super::settings::with;
 use super::*;
 
 /// Midnight.
@@ -29,8 +30,13 @@ exits = [{ to = ["internet"], service = ["https"], max_bytes_per_hour = 1000 }]
 
 /// What the detectors that compare days find.
 pub(super) fn beside(boundary: &Boundary, lines: Vec<Line>) -> Vec<Finding> {
+    beside_with(boundary, lines, &Settings::default())
+}
+
+/// With these settings.
+pub(super) fn beside_with(boundary: &Boundary, lines: Vec<Line>, settings: &Settings) -> Vec<Finding> {
     let states = gather(boundary, &lines.into_iter().enumerate().collect::<Vec<_>>());
-    found_in(states.iter().filter(|(key, _)| is_history(key)), &Settings::default())
+    found_in(states.iter().filter(|(key, _)| is_history(key)), settings)
 }
 
 fn told(boundary: &Boundary, lines: Vec<Line>) -> Vec<(String, i64, i64, u64)> {
@@ -207,6 +213,19 @@ fn what_must_be_seen_and_is_not_is_an_alert_when_its_records_cannot_come_any_mor
     assert_eq!(until(1435, 1440), []);
     assert_eq!(until(1436, 1440), [alert(1410, 1420, 0)]);
     assert_eq!(until(1431, 1441), [alert(1410, 1420, 0)]);
+}
+
+#[test]
+fn how_late_records_may_be_for_it_is_set() {
+    let told = |lateness: u64, until: i64| {
+        let lines = [others(0..until), vec![used(5), used(15)]].concat();
+        let found = beside_with(&boundary(), lines, &with(&[("expectation", None, "lateness", lateness)]));
+        found.iter().filter(|finding| finding.rule.as_deref() == Some("app-uses-db")).count()
+    };
+    // the period from 20 to 30
+    for (lateness, first) in [(0, 31), (5, 36), (15, 46), (16, 47), (90, 121)] {
+        assert_eq!([first - 1, first, first + 1].map(|until| told(lateness, until)), [0, 1, 1], "{lateness}");
+    }
 }
 
 #[test]

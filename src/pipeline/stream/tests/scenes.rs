@@ -269,3 +269,23 @@ async fn what_is_missing_is_told_beside_a_shard_that_ended() {
     assert_eq!((again.detectors["late"].before, again.changes.as_slice()), (1, &[][..]));
     assert_eq!(scene.revisions("2026-11-21"), 3, "the breach goes on, and what is missing between");
 }
+
+/// An alert is of the day in which it is known; what it is about may have begun on the day before.
+#[tokio::test(start_paused = true)]
+async fn a_lake_is_judged_anew_for_a_span_by_the_windows_of_its_alerts() {
+    let mut scene = Scene::new();
+    scene.detect.tunable("late").unwrap().enable(None, true);
+    // 22:50 and 01:10
+    scene.put_on(1, 2, 82_200);
+    scene.put_on(1, 2, 90_600);
+    scene.follow(InitialPosition::TrimHorizon, End::Drained).await;
+    let late = async |span: (Option<i64>, Option<i64>)| {
+        let settings = &scene.detect;
+        let again = backtest(&scene.lake, [settings, settings], span).await.unwrap();
+        again.detectors.get("late").map_or(0, |counts| counts.before)
+    };
+    let at = |minute: i64| Some((1_795_219_200 + minute * 60) * 1000);
+    assert_eq!(late((None, None)).await, 1);
+    assert_eq!((late((None, at(1371))).await, late((None, at(1372))).await), (0, 1), "it begins at 22:51");
+    assert_eq!((late((at(1509), None)).await, late((at(1510), None)).await), (1, 0), "it ends at 01:10");
+}
