@@ -241,6 +241,36 @@ impl<'b> Tallies<'b> {
         place
     }
 
+    /// Adds what another worker gathered under the same map: as if its records had come here.
+    pub fn absorb(&mut self, other: Self) {
+        let numbers = self.texts.absorb(&other.texts);
+        let mut gathered: Vec<Option<Gathered>> = other.gathered.into_iter().map(Some).collect();
+        let mut places = vec![0; gathered.len()];
+        for (key, place) in other.places {
+            let place = place as usize;
+            let Some(more) = gathered.get_mut(place).and_then(Option::take) else { continue };
+            let [client, server] = [key.client, key.server].map(|end| end.map(|end| numbers.address(end)));
+            let next = self.gathered.len() as u32;
+            let here = *self.places.entry(CompactKey { client, server, ..key }).or_insert(next);
+            places[place] = here;
+            match self.gathered.get_mut(here as usize) {
+                Some(have) => have.merge(more),
+                None => self.gathered.push(more),
+            }
+        }
+        for (leg, traffic) in other.legs {
+            let Some(tally) = places.get(leg.tally as usize) else { continue };
+            let client = leg.client.map(|client| numbers.address(client));
+            let leg = CompactLeg { tally: *tally, client, interface: numbers.text(leg.interface), ..leg };
+            self.legs.entry(leg).or_default().add(traffic);
+        }
+        self.scans.absorb(other.scans, &numbers, &self.texts);
+        self.history.absorb(other.history, &numbers, &self.texts);
+        // less, where both have the same
+        self.weight += other.weight;
+        self.history_weight += other.history_weight;
+    }
+
     /// Bytes that the tallies come to when they are handed over, about: above a bound the worker does that. Until then
     /// they are fewer, but a bound is for the largest moment. (Servers that reply are many and are handed over group by
     /// group: as they are, and the largest group.)
@@ -351,6 +381,18 @@ impl Gathered {
         self.tally.keep(Evidence::of(seen));
         grown
     }
+
+    /// Adds what another worker gathered of the same.
+    fn merge(&mut self, other: Self) {
+        self.tally.merge(other.tally);
+        self.severity = self.severity.max(other.severity);
+        self.confidence = [self.confidence, other.confidence].into_iter().flatten().min();
+        for reason in other.reasons {
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
+    }
 }
 
 /// Texts by number.
@@ -384,6 +426,11 @@ impl Texts {
         number
     }
 
+    /// Adds the texts of others; their numbers here.
+    fn absorb(&mut self, others: &Self) -> Numbers {
+        Numbers(others.texts.iter().map(|text| self.number(text)).collect())
+    }
+
     /// An address as it was written.
     pub(super) fn written(&self, address: Address) -> String {
         match address {
@@ -408,5 +455,23 @@ impl Texts {
     /// The text of a number.
     pub(super) fn get(&self, number: u32) -> &str {
         self.texts.get(number as usize).map(|text| &**text).unwrap_or_default()
+    }
+}
+
+/// The numbers that the texts of another worker have here, by those that they had there.
+pub(super) struct Numbers(Vec<u32>);
+
+impl Numbers {
+    /// A text's.
+    pub(super) fn text(&self, number: u32) -> u32 {
+        self.0.get(number as usize).copied().unwrap_or(u32::MAX)
+    }
+
+    /// An address, with its text's.
+    pub(super) fn address(&self, address: Address) -> Address {
+        match address {
+            Address::V4(_) => address,
+            Address::Written(number) => Address::Written(self.text(number)),
+        }
     }
 }

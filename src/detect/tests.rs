@@ -424,6 +424,7 @@ proptest! {
         objects in 1usize..4,
         again in any::<bool>(),
         with_map in any::<bool>(),
+        absorbs in any::<bool>(),
     ) {
         let map = boundary();
         let boundary = Some(&map).filter(|_| with_map);
@@ -438,6 +439,8 @@ proptest! {
             .collect();
         let tallies = || Tallies::new(boundary).gathering(Gathers::Beacons);
         let (mut relieved, mut counts) = (tallies(), Vec::new());
+        // of workers whose texts have other numbers
+        let (mut together, another) = (tallies(), tallies);
         let (mut tallies, mut handing_on, mut parts) = (tallies(), tallies(), Vec::new());
         let mut rows = Vec::new();
         let length = lines.len().div_ceil(objects).max(1);
@@ -450,6 +453,12 @@ proptest! {
                 tallies.observe(source, judged.clone());
                 handing_on.observe(source, judged.clone());
                 parts.extend(handing_on.take());
+                let mut other = another();
+                other.observe(source, judged.clone());
+                if !absorbs {
+                    std::mem::swap(&mut together, &mut other);
+                }
+                together.absorb(other);
                 relieved.observe(source, judged);
                 let Ok(()) = relieved.relieve(usize::MAX, |key, state| {
                     assert!(!is_history(&key), "histories stay");
@@ -461,6 +470,8 @@ proptest! {
         }
         let taken = tallies.take();
         prop_assert_eq!(&taken, &State::by_key(parts));
+        prop_assert!(tallies.weight() <= together.weight());
+        prop_assert_eq!(&taken, &together.take());
         counts.extend(relieved.take());
         prop_assert_eq!(&taken, &State::by_key(counts));
         let expected = oracle::states(boundary, rows);

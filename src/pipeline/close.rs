@@ -50,7 +50,6 @@ pub(super) async fn close_windows<S: Store>(
                     }
                 }
             }
-            alerts.end_days()?;
             state.end_days()?;
         }
     }

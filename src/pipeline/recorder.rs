@@ -1,12 +1,13 @@
 //! Lines to the lake: parsed, judged, gathered for the detectors, written. Each thread of a replay has its own recorder,
 //! and so has each shard of a stream.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parquet::file::properties::WriterProperties;
 
 use crate::boundary::{Boundary, Judgement, Verdict};
-use crate::detect::{Gathers, Key, State, Tallies};
+use crate::detect::{Gathers, Tallies};
 use crate::lake::{Conserved, FileLimits, FlowRows, FlowWriter, LakeError, Staged, StateWriter, Store};
 use crate::parse::Batches;
 use crate::record::{Field, FlowBatch, LineChunk, LogFormat, ParseError};
@@ -42,12 +43,35 @@ pub(super) struct Recorder<'u, S: Store> {
 }
 
 /// What a recorder came to.
-pub(super) struct Recorded {
+pub(super) struct Recorded<'u> {
     pub(super) staged: Vec<Staged>,
     /// What was parsed, and so written.
     pub(super) conserved: Conserved,
     /// Rows per verdict.
-    pub(super) verdicts: Vec<(&'static str, u64)>,
+    pub(super) verdicts: BTreeMap<String, u64>,
+    /// What was gathered and is not written yet.
+    tallies: Tallies<'u>,
+}
+
+impl<'u> Recorded<'u> {
+    /// Adds what another recorder under the same map came to. Much of what they gathered is of the same members: it is
+    /// written once.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.staged.extend(other.staged);
+        self.conserved.merge(&other.conserved);
+        for (verdict, count) in other.verdicts {
+            *self.verdicts.entry(verdict).or_default() += count;
+        }
+        self.tallies.absorb(other.tallies);
+    }
+
+    /// Writes what was gathered to state files.
+    pub(super) fn hand_on<S: Store>(&mut self, store: &S, staging: &str) -> Result<(), LakeError> {
+        let mut state = StateWriter::new(store, format!("{staging}/state"));
+        self.tallies.hand_over(|key, gathered| state.push_next(&key, &gathered.into()))?;
+        self.staged.extend(state.finish()?);
+        Ok(())
+    }
 }
 
 impl<'u, S: Store> Recorder<'u, S> {
@@ -103,7 +127,7 @@ impl<'u, S: Store> Recorder<'u, S> {
             }
         }
         if self.tallies.weight() > self.detect_bytes {
-            self.hand_on(false)?;
+            self.relieve()?;
         }
         Ok(rows)
     }
@@ -139,16 +163,11 @@ impl<'u, S: Store> Recorder<'u, S> {
         })
     }
 
-    /// Writes what was gathered to state files: all of it, or what makes room.
-    fn hand_on(&mut self, all: bool) -> Result<(), LakeError> {
+    /// Writes so much of what was gathered to state files that there is room.
+    fn relieve(&mut self) -> Result<(), LakeError> {
         self.states += 1;
         let mut state = StateWriter::new(self.store, format!("{}/state-{}", self.staging, self.states));
-        let put = |key: Key, gathered: State| state.push_next(&key, &gathered.into());
-        if all {
-            self.tallies.hand_over(put)?;
-        } else {
-            self.tallies.relieve(self.detect_bytes, put)?;
-        }
+        self.tallies.relieve(self.detect_bytes, |key, gathered| state.push_next(&key, &gathered.into()))?;
         self.staged.extend(state.finish()?);
         Ok(())
     }
@@ -158,18 +177,21 @@ impl<'u, S: Store> Recorder<'u, S> {
         self.flows.open_files()
     }
 
-    /// Closes every file.
+    /// Closes the files of `flows`; what was gathered is still to be handed on.
     ///
     /// # Errors
     /// [`LakeError::NotConserved`], before anything is committed: what was parsed is not what was written (I6).
-    pub(super) fn finish(mut self) -> Result<Recorded, LakeError> {
-        self.hand_on(true)?;
+    pub(super) fn finish(mut self) -> Result<Recorded<'u>, LakeError> {
         let (files, written) = self.flows.finish()?;
         self.staged.extend(files);
         self.parsed.check_written(&written)?;
-        let mut verdicts: Vec<_> = Verdict::ALL.iter().zip(self.verdicts).map(|(v, n)| (v.as_str(), n)).collect();
-        verdicts.push(("not judged", self.unjudged));
-        verdicts.retain(|(_, count)| *count > 0);
-        Ok(Recorded { staged: self.staged, conserved: self.parsed, verdicts })
+        let verdicts = Verdict::ALL.iter().map(|verdict| verdict.as_str()).zip(self.verdicts);
+        let verdicts = verdicts.chain([("not judged", self.unjudged)]).filter(|(_, count)| *count > 0);
+        Ok(Recorded {
+            staged: self.staged,
+            conserved: self.parsed,
+            verdicts: verdicts.map(|(verdict, count)| (verdict.to_owned(), count)).collect(),
+            tallies: self.tallies,
+        })
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn run_unit<S: Store>(context: &UnitContext<'_, S>) -> Result<UnitRes
             .collect();
         // the channel ends when the last reader does
         drop(work);
-        workers.into_iter().map(join).collect::<Result<Vec<Recorded>, _>>()
+        workers.into_iter().map(join).collect::<Result<Vec<Recorded<'_>>, _>>()
     })?;
     let mut result = UnitResult {
         decoded_bytes: shared.decoded_bytes.into_inner(),
@@ -120,12 +120,15 @@ pub(super) fn run_unit<S: Store>(context: &UnitContext<'_, S>) -> Result<UnitRes
     };
     result.reasons = shared.reasons.into_inner().unwrap_or_else(PoisonError::into_inner);
     result.staged.extend(shared.quarantine.finish()?);
-    for recorded in done {
-        result.staged.extend(recorded.staged);
-        result.conserved.merge(&recorded.conserved);
-        for (verdict, count) in recorded.verdicts {
-            *result.verdicts.entry(verdict.to_owned()).or_default() += count;
-        }
+    let all = done.into_iter().reduce(|mut all, recorded| {
+        all.absorb(recorded);
+        all
+    });
+    if let Some(mut all) = all {
+        all.hand_on(context.store, context.staging)?;
+        result.staged.extend(all.staged);
+        result.conserved = all.conserved;
+        result.verdicts = all.verdicts;
     }
     Ok(result)
 }
@@ -184,7 +187,7 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
     }
 
     /// Reads, if it is given the channel's other end, and works off what was read until there is no more.
-    fn run(mut self, work: Option<Sender<Work>>) -> Result<Recorded, ReplayError> {
+    fn run(mut self, work: Option<Sender<Work>>) -> Result<Recorded<'u>, ReplayError> {
         if let Some(work) = work {
             self.read_objects(&work)?;
         }

@@ -11,7 +11,7 @@ use super::state::{Call, Cap, History, Member, Terms};
 use super::unanswered::{BYTES, PACKETS, PANE};
 use super::{BUDGETS, EXPECTATIONS, group_key};
 use crate::boundary::{Boundary, Confidence, Verdict, Watch, WatchKind, ZoneId};
-use crate::detect::gather::Texts;
+use crate::detect::gather::{Numbers, Texts};
 use crate::detect::scan::CompactRow;
 use crate::detect::seen::Seen;
 use crate::detect::state::State;
@@ -248,6 +248,26 @@ impl Gatherer {
         0
     }
 
+    /// Adds what another worker gathered, with the numbers that its texts have here.
+    pub(in crate::detect) fn absorb(&mut self, other: Self, numbers: &Numbers, texts: &Texts) {
+        let mut members: FxHashMap<[u64; 3], [u64; 3]> = FxHashMap::default();
+        for (mut cell, rest) in other.cells.into_iter().zip(other.rest) {
+            let was = rest.place;
+            let rest = rest.renumbered(&mut cell, numbers);
+            if !other.calls.is_empty() {
+                members.insert(was.of_member().packed(), rest.place.of_member().packed());
+            }
+            self.put(cell, rest, texts);
+        }
+        for ((whose, port), second) in other.calls {
+            let Some(whose) = members.get(&whose) else { continue };
+            let first = self.calls.entry((*whose, port)).or_insert(second);
+            *first = second.min(*first);
+        }
+        self.presence.absorb(other.presence, numbers);
+        self.replies.absorb(other.replies, numbers);
+    }
+
     /// Hands over the states of what was gathered, in the order of their keys. Each is put together when its turn comes: of
     /// all of them together there would be much.
     pub(in crate::detect) fn hand_over<E>(
@@ -322,16 +342,20 @@ impl Gatherer {
             let (_, server) = rest.place.zones;
             let zones = (ZoneId::ANY, server);
             let place = Place { family: Family::Ports, short: false, zones, address: None, ..rest.place };
-            let next = self.cells.len();
-            let found = *self.places.entry(place.packed()).or_insert(next as u32) as usize;
-            if found == next {
-                let (cell, rest) = (cell.clone(), Rest { place, ..rest.clone() });
+            let (cell, rest) = (cell.clone(), Rest { place, ..rest.clone() });
+            self.put(cell, rest, texts);
+        }
+    }
+
+    /// Adds all that happened at a place.
+    fn put(&mut self, cell: Cell, rest: Rest, texts: &Texts) {
+        let next = self.cells.len() as u32;
+        let found = *self.places.entry(rest.place.packed()).or_insert(next) as usize;
+        match self.cells.get_mut(found).zip(self.rest.get_mut(found)) {
+            Some((have, of_have)) => have.merge(of_have, &cell, &rest, texts),
+            None => {
                 self.cells.push(cell);
                 self.rest.push(rest);
-            } else if let Ok([have, cell]) = self.cells.get_disjoint_mut([found, number])
-                && let Ok([of_have, rest]) = self.rest.get_disjoint_mut([found, number])
-            {
-                have.merge(of_have, cell, rest, texts);
             }
         }
     }

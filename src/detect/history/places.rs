@@ -7,7 +7,7 @@ use super::state::{Hour, Sum, Who};
 use super::unanswered::PANE;
 use super::{BEACONS, DESTINATIONS, EXITS, PORTS, REFUSED, SERVICES, group_key};
 use crate::boundary::{Boundary, ZoneId};
-use crate::detect::gather::{Address, Texts};
+use crate::detect::gather::{Address, Numbers, Texts};
 use crate::detect::scan::CompactRow;
 use crate::detect::tally::Key;
 use crate::detect::window::{DAY, HOUR};
@@ -92,6 +92,16 @@ pub(super) struct Rest {
     pub(super) first: CompactRow,
     pub(super) dstport: Option<u16>,
     pub(super) protocol: Option<u8>,
+}
+
+impl Rest {
+    /// The same, and its cell, with the numbers that its texts have elsewhere.
+    pub(super) fn renumbered(mut self, cell: &mut Cell, numbers: &Numbers) -> Self {
+        let used = cell.sums.iter_mut().filter(|sum| sum.flows > 0);
+        used.chain(&mut self.sums).for_each(|sum| sum.interface = numbers.text(sum.interface));
+        let [client, address] = [self.place.client, self.place.address].map(|end| Some(numbers.address(end?)));
+        Self { place: Place { client, address, ..self.place }, first: self.first.renumbered(numbers), ..self }
+    }
 }
 
 impl Place {

@@ -10,7 +10,7 @@ use super::gather::watched;
 use super::state::{Each, Member, Minutes, Who};
 use super::{CLOCK, INTERFACES, group_key};
 use crate::boundary::{Boundary, ZoneId};
-use crate::detect::gather::Texts;
+use crate::detect::gather::{Numbers, Texts};
 use crate::detect::tally::Key;
 use crate::detect::window::DAY;
 
@@ -266,13 +266,57 @@ impl Presence {
         }
     }
 
-    /// Hands over what was gathered: keys, and a member, if anybody was there.
-    pub(super) fn take(mut self, boundary: &Boundary, texts: &Texts, put: &mut impl FnMut(Key, Option<Member>)) {
-        for current in &self.current {
+    /// Adds the hours in which interfaces were seen last to their days.
+    fn settle(&mut self) {
+        for current in &mut self.current {
             if let Some(face) = self.faces.get_mut(current.face as usize) {
                 face.mark(current);
             }
+            *current = Current::NONE;
         }
+    }
+
+    /// Adds what another worker saw, with the numbers that its texts have here.
+    pub(super) fn absorb(&mut self, mut other: Self, numbers: &Numbers) {
+        self.settle();
+        other.settle();
+        for Face { day, name, minutes, zones } in other.faces {
+            let (name, next) = (numbers.text(name), self.faces.len() as u32);
+            let place = *self.days.entry((name, day)).or_insert(next);
+            match self.faces.get_mut(place as usize) {
+                Some(face) => {
+                    add(&mut face.minutes, &minutes);
+                    face.zones = match (face.zones, zones) {
+                        (Some(have), Some(zones)) => Some(have.map(|zone| zone.filter(|_| zones.contains(&zone)))),
+                        (have, zones) => have.or(zones),
+                    };
+                }
+                None => self.faces.push(Face { day, name, minutes, zones }),
+            }
+        }
+        for CompactClock { day, source, minutes } in other.clocks {
+            let source = numbers.text(source);
+            match self.clocks.iter_mut().find(|clock| (clock.day, clock.source) == (day, source)) {
+                Some(clock) => add(&mut clock.minutes, &minutes),
+                None => self.clocks.push(CompactClock { day, source, minutes }),
+            }
+        }
+        for more in other.expected {
+            match self.expected.iter_mut().find(|have| (have.watch, have.day) == (more.watch, more.day)) {
+                Some(have) => {
+                    add(&mut have.minutes, &more.minutes);
+                    for (minute, flows) in more.each {
+                        *have.each.entry(minute).or_default() += flows;
+                    }
+                }
+                None => self.expected.push(more),
+            }
+        }
+    }
+
+    /// Hands over what was gathered: keys, and a member, if anybody was there.
+    pub(super) fn take(mut self, boundary: &Boundary, texts: &Texts, put: &mut impl FnMut(Key, Option<Member>)) {
+        self.settle();
         for Face { day, name, minutes, zones } in self.faces {
             let id = texts.get(name);
             if id.is_empty() {
@@ -308,6 +352,13 @@ impl Presence {
             let who = Who::Source(texts.get(source).to_owned());
             put(group_key(day, CLOCK), Some(seen_in(who, minutes)));
         }
+    }
+}
+
+/// Adds minutes of the hours of a day to others.
+fn add(minutes: &mut [u64; 24], more: &[u64; 24]) {
+    for (hour, more) in minutes.iter_mut().zip(more) {
+        *hour |= more;
     }
 }
 

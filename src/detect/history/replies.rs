@@ -10,7 +10,7 @@ use super::state::{MEMBERS, Member, Minutes, Who};
 use super::unanswered::PANE;
 use super::{REPLIES, group_key};
 use crate::boundary::{Boundary, ZoneId};
-use crate::detect::gather::{Address, Texts};
+use crate::detect::gather::{Address, Numbers, Texts};
 use crate::detect::sketch::hash;
 use crate::detect::tally::Key;
 use crate::detect::window::DAY;
@@ -78,30 +78,47 @@ impl Replies {
     /// So many that few servers share one: those that are not used are never touched.
     const SLOTS: usize = 1 << 13;
 
+    /// Adds what another worker saw, with the numbers that its texts have here.
+    pub(super) fn absorb(&mut self, other: Self, numbers: &Numbers) {
+        for (replier, panes) in other.repliers.into_iter().zip(other.panes) {
+            let place = self.place(Replier { address: numbers.address(replier.address), ..replier });
+            if let Some(have) = self.panes.get_mut(place as usize) {
+                have.iter_mut().zip(panes).for_each(|(word, more)| *word |= more);
+            }
+        }
+    }
+
+    /// Where its panes stand.
+    fn place(&mut self, replier: Replier) -> u32 {
+        let next = self.repliers.len() as u32;
+        let place = *self.places.entry(replier).or_insert(next);
+        if place == next {
+            self.repliers.push(replier);
+            self.panes.push([0; 3]);
+            let group = self.groups.entry(replier.group()).or_default();
+            *group += 1;
+            self.largest = self.largest.max(*group).min(MEMBERS + 1);
+        }
+        place
+    }
+
     /// It replied in this pane of the day; returns by how many bytes, about, the state grew.
     pub(super) fn add(&mut self, replier: Replier, pane: u8) -> usize {
         if self.recent.is_empty() {
             self.recent = vec![Recent::NOBODY; Self::SLOTS].into();
         }
         let slot = replier.slot(pane);
-        let known = slot.and_then(|(slot, of)| Some((self.recent.get_mut(slot)?, of)));
-        let place = match &known {
-            Some((known, of)) if known.is(of) && known.pane == of.pane => return 0,
-            Some((known, of)) if known.is(of) && known.day() == of.day() => Some(known.place),
-            _ => self.places.get(&replier).copied(),
+        let known = slot.and_then(|(slot, of)| Some((self.recent.get(slot)?, of)));
+        let known = match known {
+            Some((known, of)) if known.is(&of) && known.pane == of.pane => return 0,
+            Some((known, of)) if known.is(&of) && known.day() == of.day() => Some(known.place),
+            _ => None,
         };
         let before = weight(self.repliers.len(), self.largest);
-        let place = place.unwrap_or_else(|| {
-            self.repliers.push(replier);
-            self.panes.push([0; 3]);
-            let place = self.panes.len() as u32 - 1;
-            self.places.insert(replier, place);
-            let group = self.groups.entry(replier.group()).or_default();
-            *group += 1;
-            self.largest = self.largest.max(*group).min(MEMBERS + 1);
-            place
-        });
-        if let Some((known, of)) = known {
+        let place = known.unwrap_or_else(|| self.place(replier));
+        if let Some((slot, of)) = slot
+            && let Some(known) = self.recent.get_mut(slot)
+        {
             *known = Recent { place, ..of };
         }
         if let Some(word) = self.panes.get_mut(place as usize).and_then(|panes| panes.get_mut(usize::from(pane) / WORD))

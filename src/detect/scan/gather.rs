@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::probes::{Number, Probe, Probes, Row, Rows, Source, Target, Targets, Verdicts, bucket};
 use super::{CONTACTS, pane, state_key};
 use crate::boundary::{Boundary, Confidence, Orientation, Path, Verdict, ZoneId};
-use crate::detect::gather::{Address, Texts};
+use crate::detect::gather::{self, Address, Texts};
 use crate::detect::history::First;
 use crate::detect::seen::{End, Seen};
 use crate::detect::sketch::hash;
@@ -134,6 +134,13 @@ impl CompactRow {
     /// Whether it comes before the other.
     pub(in crate::detect) fn before(&self, other: &Self, texts: &Texts) -> bool {
         self.place(texts) < other.place(texts)
+    }
+
+    /// The same with the numbers that its texts have elsewhere.
+    pub(in crate::detect) fn renumbered(self, numbers: &gather::Numbers) -> Self {
+        let address = |address: Option<Address>| address.map(|address| numbers.address(address));
+        let (srcaddr, dstaddr) = (address(self.srcaddr), address(self.dstaddr));
+        Self { source: numbers.text(self.source), srcaddr, dstaddr, ..self }
     }
 
     fn place<'t>(&self, texts: &'t Texts) -> (Option<i64>, &'t str, i64) {
@@ -296,6 +303,37 @@ impl Gatherer {
                 entry.insert(next);
                 self.sources.push(CompactSource { day, address, zone, contacts: Vec::new() });
                 (next, SOURCE_BYTES)
+            }
+        }
+    }
+
+    /// Adds what another worker gathered, with the numbers that its texts have here.
+    pub(in crate::detect) fn absorb(&mut self, other: Self, numbers: &gather::Numbers, texts: &Texts) {
+        let mut places = Vec::with_capacity(other.sources.len());
+        for CompactSource { day, address, zone, contacts } in other.sources {
+            let (place, _) = self.source(day, numbers.address(address), zone);
+            places.push(place);
+            if let Some(source) = self.sources.get_mut(place as usize) {
+                for contact in contacts {
+                    source.meet(contact);
+                }
+            }
+        }
+        for (target, CompactRows { rows, first }) in other.probes {
+            let Some(source) = places.get(target.source as usize) else { continue };
+            let first = first.renumbered(numbers);
+            let target = CompactTarget { source: *source, server: numbers.address(target.server), ..target };
+            match self.probes.entry(target) {
+                Entry::Vacant(entry) => {
+                    entry.insert(CompactRows { rows, first });
+                }
+                Entry::Occupied(entry) => {
+                    let have = entry.into_mut();
+                    have.rows.merge(&rows);
+                    if first.before(&have.first, texts) {
+                        have.first = first;
+                    }
+                }
             }
         }
     }

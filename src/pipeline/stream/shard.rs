@@ -335,10 +335,14 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
             None => return Ok(Committed::Done),
         };
         let OpenUnit { mut unit, recorder, quarantine, mut span, .. } = open;
-        let (recorded, quarantined) = in_place(|| Ok::<_, LakeError>((recorder.finish()?, quarantine.finish()?)))?;
+        let (recorded, quarantined) = in_place(|| {
+            let mut recorded = recorder.finish()?;
+            recorded.hand_on(&*self.context.store, &unit.staging)?;
+            Ok::<_, LakeError>((recorded, quarantine.finish()?))
+        })?;
         let number = self.chain.next_number();
         let mut commit = Commit::new(number, CommitKind::Data, self.context.map.clone(), &recorded.conserved);
-        commit.verdicts = recorded.verdicts.into_iter().map(|(verdict, rows)| (verdict.to_owned(), rows)).collect();
+        commit.verdicts = recorded.verdicts;
         recorded.staged.into_iter().chain(quarantined).for_each(|staged| unit.add(staged));
         span.closed = closed;
         commit.shard = Some(span.clone());
