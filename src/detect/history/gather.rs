@@ -74,14 +74,14 @@ impl Gatherer {
     pub(in crate::detect) fn observe(&mut self, seen: &Seen<'_, '_>, source: u32, texts: &mut Texts) -> usize {
         let (Some(time), Some(boundary)) = (seen.time, seen.boundary) else { return 0 };
         let (record, judgement) = (seen.record, seen.judgement);
-        let interface = self.presence.interface(record.text(Field::InterfaceId).unwrap_or_default(), texts);
-        let mut grown = self.presence.see(source, interface, time);
+        let placed = judgement.path.zip(judgement.zones);
+        let (id, zones) = (record.text(Field::InterfaceId).unwrap_or_default(), placed.map(|(_, zones)| zones));
+        let (interface, mut grown) = self.presence.see(source, time, id, zones, texts);
         let start = record.millis(Field::Start);
         if judgement.verdict == Verdict::Gap && !boundary.watches().is_empty() {
             grown += self.presence.expect(boundary.watches().len(), start, time);
         }
-        let (Some(path), Some((client, server))) = (judgement.path, judgement.zones) else { return grown };
-        self.presence.narrow(interface, client, server);
+        let Some((path, (client, server))) = placed else { return grown };
         let place = Place {
             hour: time - time.rem_euclid(HOUR),
             family: Family::Exits,

@@ -39,10 +39,10 @@ struct Face {
 
 impl Face {
     /// Adds what was seen in an hour of the day.
-    fn mark(&mut self, current: &Current) {
-        let hour = current.first.div_euclid(60).rem_euclid(24);
+    fn mark(&mut self, known: &Known) {
+        let hour = known.first.div_euclid(60).rem_euclid(24);
         if let Some(hour) = self.minutes.get_mut(hour as usize) {
-            *hour |= current.bits;
+            *hour |= known.bits;
         }
     }
 }
@@ -76,75 +76,115 @@ pub(in crate::detect) fn shard(source: &str) -> &str {
     source.strip_prefix("kinesis://").and_then(|path| path.split('/').nth(1)).unwrap_or_default()
 }
 
-/// Ids of interfaces that were seen lately, with their numbers: each record has one, and its text is long to hash.
-#[derive(Debug, Default)]
-struct Names(Vec<Pair>);
-
-/// Two that have a slot in common, in one line of the cache.
+/// An interface that was seen lately: each record has one, and its id is long to hash. All that a record changes of it is in
+/// one line of the cache.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Pair([Name; 2]);
-
-#[derive(Debug, Clone, Copy)]
-struct Name {
-    text: [u64; 3],
+struct Known {
+    /// Its id, as words that overlap, and how many bytes that has.
+    id: [u64; 3],
     length: u32,
-    number: u32,
-}
-
-impl Name {
-    fn is(&self, text: &[u64; 3], length: u32) -> bool {
-        // one by one: to be compared as a whole they would have to be written first
-        self.text[0] == text[0] && self.text[1] == text[1] && self.text[2] == text[2] && self.length == length
-    }
-}
-
-impl Names {
-    const SLOTS: usize = 1 << 11;
-
-    fn number(&mut self, text: &str, texts: &mut Texts) -> u32 {
-        // an id has 12 or 21 characters: three words that overlap, and how many there are, say all of it
-        let bytes = text.as_bytes();
-        let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let (first, last) = (bytes.first_chunk(), bytes.last_chunk());
-        let middle = bytes.get(8..).and_then(<[u8]>::first_chunk).or(first);
-        if first.is_none() || bytes.len() > 24 {
-            return texts.number(text);
-        }
-        let (words, length) = ([word(first), word(middle), word(last)], bytes.len() as u32);
-        let mixed = words.iter().fold(0, |sum: u64, word| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let slot = (mixed >> 53) as usize;
-        if self.0.is_empty() {
-            // no text that comes here has no length
-            self.0 = vec![Pair([Name { text: [0; 3], length: 0, number: 0 }; 2]); Self::SLOTS];
-        }
-        let Some(Pair([one, other])) = self.0.get_mut(slot) else { return texts.number(text) };
-        if one.is(&words, length) {
-            return one.number;
-        }
-        if !other.is(&words, length) {
-            *other = *one;
-            *one = Name { text: words, length, number: texts.number(text) };
-            return one.number;
-        }
-        other.number
-    }
-}
-
-/// The hour in which an interface was seen last, before it is added to its day.
-#[derive(Debug, Clone, Copy)]
-struct Current {
-    /// Its first minute, since 1970.
+    /// Number of its id.
+    name: u32,
+    /// First minute of the hour in which it was seen last, since 1970.
     first: i64,
-    /// Its minutes, as bits.
+    /// Minutes of that hour, as bits, before they are added to their day.
     bits: u64,
-    /// Place in `faces`.
+    /// The day's place in `faces`.
     face: u32,
+    /// As that has them.
     zones: Option<[Option<ZoneId>; 2]>,
 }
 
-impl Current {
-    const NONE: Self = Self { first: i64::MIN, bits: 0, face: u32::MAX, zones: None };
+const _: () = assert!(size_of::<Known>() == 64, "a line of the cache");
+
+impl Known {
+    // no id that is looked up has no length
+    const NOBODY: Self =
+        Self { id: [0; 3], length: 0, name: u32::MAX, first: i64::MIN, bits: 0, face: u32::MAX, zones: None };
+
+    fn is(&self, id: &[u64; 3], length: u32) -> bool {
+        // one by one: to be compared as a whole they would have to be written first
+        self.id[0] == id[0] && self.id[1] == id[1] && self.id[2] == id[2] && self.length == length
+    }
+
+    /// Adds the last hour to its day.
+    fn put_away(&mut self, faces: &mut [Face]) {
+        if let Some(face) = faces.get_mut(self.face as usize) {
+            face.mark(self);
+        }
+        *self = Self { id: self.id, length: self.length, name: self.name, ..Self::NOBODY };
+    }
+
+    /// Leaves those of its zones that stand in this record too.
+    fn narrow(&mut self, (client, server): (ZoneId, ZoneId), faces: &mut [Face]) {
+        let stays = |zone: &ZoneId| *zone == client || *zone == server;
+        if self.zones.is_some_and(|zones| zones.iter().flatten().all(stays)) {
+            return;
+        }
+        self.zones = Some(match self.zones {
+            None => [Some(client), Some(server)].map(|zone| zone.filter(|zone| *zone != ZoneId::INTERNET)),
+            Some(zones) => zones.map(|zone| zone.filter(stays)),
+        });
+        if let Some(face) = faces.get_mut(self.face as usize) {
+            face.zones = self.zones;
+        }
+    }
+}
+
+/// Interfaces that were seen lately, two to a slot, and one whose id is not of the usual length.
+#[derive(Debug)]
+struct Lately {
+    slots: Vec<[Known; 2]>,
+    odd: Known,
+}
+
+impl Default for Lately {
+    fn default() -> Self {
+        Self { slots: Vec::new(), odd: Known::NOBODY }
+    }
+}
+
+impl Lately {
+    const SLOTS: usize = 1 << 11;
+
+    /// The interface with this id. Who makes room for it is put away.
+    fn find(&mut self, id: &str, texts: &mut Texts, faces: &mut [Face]) -> &mut Known {
+        // an id has 12 or 21 characters: three words that overlap, and how many there are, say all of it
+        let bytes = id.as_bytes();
+        let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let (first, last) = (bytes.first_chunk(), bytes.last_chunk());
+        let middle = bytes.get(8..).and_then(<[u8]>::first_chunk).or(first);
+        let (words, length) = ([word(first), word(middle), word(last)], bytes.len() as u32);
+        let mixed = words.iter().fold(0, |sum: u64, word| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        if self.slots.is_empty() {
+            self.slots = vec![[Known::NOBODY; 2]; Self::SLOTS];
+        }
+        let usual = first.is_some() && bytes.len() <= 24;
+        match self.slots.get_mut((mixed >> 53) as usize) {
+            Some([one, other]) if usual => {
+                if one.is(&words, length) {
+                    return one;
+                }
+                if other.is(&words, length) {
+                    return other;
+                }
+                other.put_away(faces);
+                *other = *one;
+                *one = Known { id: words, length, name: texts.number(id), ..Known::NOBODY };
+                one
+            }
+            _ => {
+                self.odd.put_away(faces);
+                self.odd.name = texts.number(id);
+                &mut self.odd
+            }
+        }
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Known> {
+        self.slots.iter_mut().flatten().chain([&mut self.odd])
+    }
 }
 
 /// When something was there.
@@ -156,28 +196,49 @@ pub(super) struct Presence {
     /// The clock that was seen last.
     clock: usize,
     expected: Vec<Expected>,
-    names: Names,
-    /// By number of an interface's id.
-    current: Vec<Current>,
+    lately: Lately,
     /// The minute and the source of the last record.
     ticked: Option<(i64, u32)>,
 }
 
 impl Presence {
-    /// The number of an interface's id.
-    pub(super) fn interface(&mut self, id: &str, texts: &mut Texts) -> u32 {
-        self.names.number(id, texts)
-    }
-
-    /// There is a record of this source, interface and time; returns by how many bytes, about, the state grew.
-    pub(super) fn see(&mut self, source: u32, interface: u32, time: i64) -> usize {
+    /// There is a record of this source, time and interface, and between these zones, if the map places it; returns the
+    /// number of the interface's id, and by how many bytes, about, the state grew.
+    pub(super) fn see(
+        &mut self,
+        source: u32,
+        time: i64,
+        interface: &str,
+        zones: Option<(ZoneId, ZoneId)>,
+        texts: &mut Texts,
+    ) -> (u32, usize) {
         let minute = time.div_euclid(MINUTE);
         let mut grown = 0;
         if self.ticked != Some((minute, source)) {
             grown += self.tick(source, time);
             self.ticked = Some((minute, source));
         }
-        grown + self.face(interface, minute)
+        let Self { lately, days, faces, .. } = self;
+        let known = lately.find(interface, texts, faces);
+        let within = minute.wrapping_sub(known.first).cast_unsigned();
+        if within < 60 {
+            known.bits |= 1 << within;
+        } else {
+            known.put_away(faces);
+            let (hour, within) = (minute.div_euclid(60), minute.rem_euclid(60));
+            let (day, next) = (hour.div_euclid(24) * DAY, faces.len() as u32);
+            known.face = *days.entry((known.name, day)).or_insert(next);
+            if known.face == next {
+                grown += INTERFACE_BYTES;
+                faces.push(Face { day, name: known.name, minutes: [0; 24], zones: None });
+            }
+            known.zones = faces.get(known.face as usize).and_then(|face| face.zones);
+            (known.first, known.bits) = (hour * 60, 1 << within);
+        }
+        if let Some(zones) = zones {
+            known.narrow(zones, faces);
+        }
+        (known.name, grown)
     }
 
     /// There is a record of this time.
@@ -221,59 +282,9 @@ impl Presence {
         grown
     }
 
-    /// The interface is seen in this minute, since 1970.
-    fn face(&mut self, name: u32, minute: i64) -> usize {
-        let place = name as usize;
-        if self.current.len() <= place {
-            self.current.resize(place + 1, Current::NONE);
-        }
-        let Some(current) = self.current.get_mut(place) else { return 0 };
-        let within = minute.wrapping_sub(current.first).cast_unsigned();
-        if within < 60 {
-            current.bits |= 1 << within;
-            return 0;
-        }
-        let (hour, within) = (minute.div_euclid(60), minute.rem_euclid(60));
-        if let Some(face) = self.faces.get_mut(current.face as usize) {
-            face.mark(current);
-        }
-        let (day, next) = (hour.div_euclid(24) * DAY, self.faces.len() as u32);
-        let mut grown = 0;
-        let face = *self.days.entry((name, day)).or_insert(next);
-        if face == next {
-            grown = INTERFACE_BYTES;
-            self.faces.push(Face { day, name, minutes: [0; 24], zones: None });
-        }
-        let zones = self.faces.get(face as usize).and_then(|face| face.zones);
-        *current = Current { first: hour * 60, bits: 1 << within, face, zones };
-        grown
-    }
-
-    /// Leaves those of the interface's zones that stand in this record too.
-    pub(super) fn narrow(&mut self, name: u32, client: ZoneId, server: ZoneId) {
-        let Some(current) = self.current.get_mut(name as usize) else { return };
-        let stays = |zone: &ZoneId| *zone == client || *zone == server;
-        if current.zones.is_some_and(|zones| zones.iter().flatten().all(stays)) {
-            return;
-        }
-        let zones = match current.zones {
-            None => [Some(client), Some(server)].map(|zone| zone.filter(|zone| *zone != ZoneId::INTERNET)),
-            Some(zones) => zones.map(|zone| zone.filter(stays)),
-        };
-        current.zones = Some(zones);
-        if let Some(face) = self.faces.get_mut(current.face as usize) {
-            face.zones = current.zones;
-        }
-    }
-
     /// Adds the hours in which interfaces were seen last to their days.
     fn settle(&mut self) {
-        for current in &mut self.current {
-            if let Some(face) = self.faces.get_mut(current.face as usize) {
-                face.mark(current);
-            }
-            *current = Current::NONE;
-        }
+        self.lately.all().for_each(|known| known.put_away(&mut self.faces));
     }
 
     /// Adds what another worker saw, with the numbers that its texts have here.
