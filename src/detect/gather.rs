@@ -241,36 +241,6 @@ impl<'b> Tallies<'b> {
         place
     }
 
-    /// Adds what another worker gathered under the same map: as if its records had come here.
-    pub fn absorb(&mut self, other: Self) {
-        let numbers = self.texts.absorb(&other.texts);
-        let mut gathered: Vec<Option<Gathered>> = other.gathered.into_iter().map(Some).collect();
-        let mut places = vec![0; gathered.len()];
-        for (key, place) in other.places {
-            let place = place as usize;
-            let Some(more) = gathered.get_mut(place).and_then(Option::take) else { continue };
-            let [client, server] = [key.client, key.server].map(|end| end.map(|end| numbers.address(end)));
-            let next = self.gathered.len() as u32;
-            let here = *self.places.entry(CompactKey { client, server, ..key }).or_insert(next);
-            places[place] = here;
-            match self.gathered.get_mut(here as usize) {
-                Some(have) => have.merge(more),
-                None => self.gathered.push(more),
-            }
-        }
-        for (leg, traffic) in other.legs {
-            let Some(tally) = places.get(leg.tally as usize) else { continue };
-            let client = leg.client.map(|client| numbers.address(client));
-            let leg = CompactLeg { tally: *tally, client, interface: numbers.text(leg.interface), ..leg };
-            self.legs.entry(leg).or_default().add(traffic);
-        }
-        self.scans.absorb(other.scans, &numbers, &self.texts);
-        self.history.absorb(other.history, &numbers, &self.texts);
-        // less, where both have the same
-        self.weight += other.weight;
-        self.history_weight += other.history_weight;
-    }
-
     /// Bytes that the tallies come to when they are handed over, about: above a bound the worker does that. Until then
     /// they are fewer, but a bound is for the largest moment. (Servers that reply are many and are handed over group by
     /// group: as they are, and the largest group.)
@@ -294,9 +264,7 @@ impl<'b> Tallies<'b> {
     /// The first that is met with; then the rest is lost.
     pub fn hand_over<E>(&mut self, mut put: impl FnMut(Key, State) -> Result<(), E>) -> Result<(), E> {
         self.hand_over_counts(&mut put)?;
-        let (history, texts) = (self.history.hand_on(), std::mem::take(&mut self.texts));
-        self.history_weight = 0;
-        self.boundary.map_or(Ok(()), |boundary| history.hand_over(boundary, &texts, &mut put))
+        self.take_histories().hand_over(put)
     }
 
     /// The same, but for histories that are not half of what it may weigh: these are of members that come again and
@@ -309,6 +277,13 @@ impl<'b> Tallies<'b> {
             return self.hand_over(put);
         }
         self.hand_over_counts(&mut put)
+    }
+
+    /// The histories; starts anew with them. To be called when all else is handed over: it has the texts of these alone.
+    pub fn take_histories(&mut self) -> Histories<'b> {
+        self.history_weight = 0;
+        let (history, texts) = (self.history.hand_on(), std::mem::take(&mut self.texts));
+        Histories { boundary: self.boundary, history, texts }
     }
 
     /// Hands over all but histories.
@@ -346,6 +321,31 @@ impl<'b> Tallies<'b> {
     }
 }
 
+/// Histories that workers gathered under one map. Nearly every worker sees the same members, so what several have is put
+/// together before it is handed over.
+#[derive(Debug)]
+pub struct Histories<'b> {
+    boundary: Option<&'b Boundary>,
+    history: history::Gatherer,
+    texts: Texts,
+}
+
+impl Histories<'_> {
+    /// Adds those of another worker, as if its records had come here.
+    pub fn absorb(&mut self, other: Self) {
+        let numbers = self.texts.absorb(&other.texts);
+        self.history.absorb(other.history, &numbers, &self.texts);
+    }
+
+    /// Hands them over in the order of their keys.
+    ///
+    /// # Errors
+    /// The first that is met with; then the rest is lost.
+    pub fn hand_over<E>(self, mut put: impl FnMut(Key, State) -> Result<(), E>) -> Result<(), E> {
+        self.boundary.map_or(Ok(()), |boundary| self.history.hand_over(boundary, &self.texts, &mut put))
+    }
+}
+
 impl CompactLeg {
     fn expand(&self, key: &Key, texts: &Texts) -> Leg {
         Leg {
@@ -380,18 +380,6 @@ impl Gathered {
         let grown = if self.tally.full() { 0 } else { EVIDENCE_BYTES + seen.source.len() };
         self.tally.keep(Evidence::of(seen));
         grown
-    }
-
-    /// Adds what another worker gathered of the same.
-    fn merge(&mut self, other: Self) {
-        self.tally.merge(other.tally);
-        self.severity = self.severity.max(other.severity);
-        self.confidence = [self.confidence, other.confidence].into_iter().flatten().min();
-        for reason in other.reasons {
-            if !self.reasons.contains(&reason) {
-                self.reasons.push(reason);
-            }
-        }
     }
 }
 

@@ -32,7 +32,7 @@ pub use alert::{Alert, AlertStatus};
 pub use allow::{AllowUse, Allowed, withdrawn_as_allowed};
 pub use detector::{Counter, Detector};
 pub use finding::Finding;
-pub use gather::Tallies;
+pub use gather::{Histories, Tallies};
 pub use history::{Call, Each, First, History, Hour, Member, Minutes, Sum, Terms, Text, Who, is_history};
 pub use hours::Hours;
 pub use judge::{Judge, alert_key, reach, withdrawn};

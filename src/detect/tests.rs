@@ -440,7 +440,7 @@ proptest! {
         let tallies = || Tallies::new(boundary).gathering(Gathers::Beacons);
         let (mut relieved, mut counts) = (tallies(), Vec::new());
         // of workers whose texts have other numbers
-        let (mut together, another) = (tallies(), tallies);
+        let (mut together, mut beside, another) = (tallies().take_histories(), Vec::new(), tallies);
         let (mut tallies, mut handing_on, mut parts) = (tallies(), tallies(), Vec::new());
         let mut rows = Vec::new();
         let length = lines.len().div_ceil(objects).max(1);
@@ -455,6 +455,11 @@ proptest! {
                 parts.extend(handing_on.take());
                 let mut other = another();
                 other.observe(source, judged.clone());
+                let Ok(()) = other.relieve(usize::MAX, |key, state| {
+                    beside.push((key, state));
+                    Ok::<_, std::convert::Infallible>(())
+                });
+                let mut other = other.take_histories();
                 if !absorbs {
                     std::mem::swap(&mut together, &mut other);
                 }
@@ -470,8 +475,13 @@ proptest! {
         }
         let taken = tallies.take();
         prop_assert_eq!(&taken, &State::by_key(parts));
-        prop_assert!(tallies.weight() <= together.weight());
-        prop_assert_eq!(&taken, &together.take());
+        let Ok(()) = together.hand_over(|key, state| {
+            beside.push((key, state));
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let keys = beside.iter().filter(|(key, _)| is_history(key)).count();
+        prop_assert_eq!(keys, taken.iter().filter(|(key, _)| is_history(key)).count(), "each stands once");
+        prop_assert_eq!(&taken, &State::by_key(beside));
         counts.extend(relieved.take());
         prop_assert_eq!(&taken, &State::by_key(counts));
         let expected = oracle::states(boundary, rows);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parquet::file::properties::WriterProperties;
 
 use crate::boundary::{Boundary, Judgement, Verdict};
-use crate::detect::{Gathers, Tallies};
+use crate::detect::{Gathers, Histories, Tallies};
 use crate::lake::{Conserved, FileLimits, FlowRows, FlowWriter, LakeError, Staged, StateWriter, Store};
 use crate::parse::Batches;
 use crate::record::{Field, FlowBatch, LineChunk, LogFormat, ParseError};
@@ -43,35 +43,35 @@ pub(super) struct Recorder<'u, S: Store> {
 }
 
 /// What a recorder came to.
-pub(super) struct Recorded<'u> {
+#[derive(Default)]
+pub(super) struct Recorded {
     pub(super) staged: Vec<Staged>,
     /// What was parsed, and so written.
     pub(super) conserved: Conserved,
     /// Rows per verdict.
     pub(super) verdicts: BTreeMap<String, u64>,
-    /// What was gathered and is not written yet.
-    tallies: Tallies<'u>,
 }
 
-impl<'u> Recorded<'u> {
-    /// Adds what another recorder under the same map came to. Much of what they gathered is of the same members: it is
-    /// written once.
-    pub(super) fn absorb(&mut self, other: Self) {
+impl Recorded {
+    /// Adds what another recorder came to.
+    pub(super) fn add(&mut self, other: Self) {
         self.staged.extend(other.staged);
         self.conserved.merge(&other.conserved);
         for (verdict, count) in other.verdicts {
             *self.verdicts.entry(verdict).or_default() += count;
         }
-        self.tallies.absorb(other.tallies);
     }
+}
 
-    /// Writes what was gathered to state files.
-    pub(super) fn hand_on<S: Store>(&mut self, store: &S, staging: &str) -> Result<(), LakeError> {
-        let mut state = StateWriter::new(store, format!("{staging}/state"));
-        self.tallies.hand_over(|key, gathered| state.push_next(&key, &gathered.into()))?;
-        self.staged.extend(state.finish()?);
-        Ok(())
-    }
+/// Writes histories to state files.
+pub(super) fn write_histories<S: Store>(
+    histories: Histories<'_>,
+    store: &S,
+    staging: &str,
+) -> Result<Vec<Staged>, LakeError> {
+    let mut state = StateWriter::new(store, format!("{staging}/histories"));
+    histories.hand_over(|key, gathered| state.push_next(&key, &gathered.into()))?;
+    state.finish()
 }
 
 impl<'u, S: Store> Recorder<'u, S> {
@@ -127,7 +127,7 @@ impl<'u, S: Store> Recorder<'u, S> {
             }
         }
         if self.tallies.weight() > self.detect_bytes {
-            self.relieve()?;
+            self.hand_on(self.detect_bytes)?;
         }
         Ok(rows)
     }
@@ -163,11 +163,11 @@ impl<'u, S: Store> Recorder<'u, S> {
         })
     }
 
-    /// Writes so much of what was gathered to state files that there is room.
-    fn relieve(&mut self) -> Result<(), LakeError> {
+    /// Writes what was gathered to state files: histories only where they are more than half of so many bytes.
+    fn hand_on(&mut self, bound: usize) -> Result<(), LakeError> {
         self.states += 1;
         let mut state = StateWriter::new(self.store, format!("{}/state-{}", self.staging, self.states));
-        self.tallies.relieve(self.detect_bytes, |key, gathered| state.push_next(&key, &gathered.into()))?;
+        self.tallies.relieve(bound, |key, gathered| state.push_next(&key, &gathered.into()))?;
         self.staged.extend(state.finish()?);
         Ok(())
     }
@@ -177,21 +177,22 @@ impl<'u, S: Store> Recorder<'u, S> {
         self.flows.open_files()
     }
 
-    /// Closes the files of `flows`; what was gathered is still to be handed on.
+    /// Closes every file. Histories can be put together with those of others, and are not written yet.
     ///
     /// # Errors
     /// [`LakeError::NotConserved`], before anything is committed: what was parsed is not what was written (I6).
-    pub(super) fn finish(mut self) -> Result<Recorded<'u>, LakeError> {
+    pub(super) fn finish(mut self) -> Result<(Recorded, Histories<'u>), LakeError> {
+        self.hand_on(usize::MAX)?;
         let (files, written) = self.flows.finish()?;
         self.staged.extend(files);
         self.parsed.check_written(&written)?;
         let verdicts = Verdict::ALL.iter().map(|verdict| verdict.as_str()).zip(self.verdicts);
         let verdicts = verdicts.chain([("not judged", self.unjudged)]).filter(|(_, count)| *count > 0);
-        Ok(Recorded {
+        let recorded = Recorded {
             staged: self.staged,
             conserved: self.parsed,
             verdicts: verdicts.map(|(verdict, count)| (verdict.to_owned(), count)).collect(),
-            tallies: self.tallies,
-        })
+        };
+        Ok((recorded, self.tallies.take_histories()))
     }
 }

@@ -217,7 +217,8 @@ impl<'r, S: Store> Session<'r, S> {
         if !failed.is_empty() {
             return Ok(failed);
         }
-        let mut commit = Commit::new(self.chain.next_number(), CommitKind::Data, self.map.clone(), &result.conserved);
+        let mut commit =
+            Commit::new(self.chain.next_number(), CommitKind::Data, self.map.clone(), &result.recorded.conserved);
         for (object, report) in planned.objects.iter().zip(&result.reports) {
             match report.unread.get() {
                 Some(why) => summary.skipped.push(Skipped { uri: object.uri.clone(), why: why.clone() }),
@@ -228,7 +229,7 @@ impl<'r, S: Store> Session<'r, S> {
             self.chain.abandon().await;
             return Ok(failed);
         }
-        commit.verdicts.clone_from(&result.verdicts);
+        commit.verdicts.clone_from(&result.recorded.verdicts);
         for number in &planned.replaces {
             let replaced = self.chain.commit(*number).map(|commit| commit.files.as_slice()).unwrap_or_default();
             // the files without rows that a lake's first commit brings stay
@@ -238,7 +239,7 @@ impl<'r, S: Store> Session<'r, S> {
         commit.replaces.clone_from(&planned.replaces);
         summary.add(&planned.objects, &result, &commit);
         let (number, objects, rows) = (commit.number, commit.objects.len(), commit.rows);
-        result.staged.into_iter().for_each(|staged| unit.add(staged));
+        result.recorded.staged.into_iter().for_each(|staged| unit.add(staged));
         self.chain.commit_next(unit.into_commit(commit)).await?;
         tracing::info!(commit = number, objects, rows, "committed");
         Ok(failed)
@@ -278,20 +279,20 @@ impl Summary {
         self.read_bytes += objects.iter().map(|object| object.size).sum::<u64>();
         self.decoded_bytes += result.decoded_bytes;
         self.rows += commit.rows;
-        self.packets += result.conserved.packets;
-        self.bytes += result.conserved.bytes;
+        self.packets += result.recorded.conserved.packets;
+        self.bytes += result.recorded.conserved.bytes;
         for object in &commit.objects {
             self.lines += object.lines;
             if let Some(fault) = &object.fault {
                 self.faults.push(Fault { uri: object.uri.clone(), fault: fault.clone(), lines: object.lines });
             }
         }
-        for (verdict, count) in &result.verdicts {
+        for (verdict, count) in &result.recorded.verdicts {
             *self.verdicts.entry(verdict.clone()).or_default() += count;
         }
         for (reason, count) in &result.reasons {
             *self.quarantined.entry(reason).or_default() += count;
         }
-        self.files += result.staged.iter().filter(|staged| staged.folder.starts_with("flows/")).count() as u64;
+        self.files += result.recorded.staged.iter().filter(|staged| staged.folder.starts_with("flows/")).count() as u64;
     }
 }

@@ -14,11 +14,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parquet::file::properties::WriterProperties;
 
-use super::recorder::{Recorded, Recorder};
+use super::recorder::{Recorded, Recorder, write_histories};
 use super::replay::{ReplayError, ReplayOptions};
 use crate::boundary::Boundary;
 use crate::decode::{DecodeOptions, Decoder, Piece};
-use crate::lake::{Conserved, LakeError, Quarantine, Staged, Store, append_quarantine};
+use crate::detect::Histories;
+use crate::lake::{LakeError, Quarantine, Store, append_quarantine};
 use crate::record::{LineChunk, ParseError};
 use crate::source::{InputObject, Sources};
 use crate::telemetry::Progress;
@@ -53,10 +54,8 @@ pub(super) struct ObjectReport {
 /// What a unit came to.
 #[derive(Default)]
 pub(super) struct UnitResult {
-    pub(super) staged: Vec<Staged>,
+    pub(super) recorded: Recorded,
     pub(super) reports: Vec<ObjectReport>,
-    pub(super) conserved: Conserved,
-    pub(super) verdicts: BTreeMap<String, u64>,
     pub(super) reasons: BTreeMap<&'static str, u64>,
     pub(super) decoded_bytes: u64,
 }
@@ -111,7 +110,7 @@ pub(super) fn run_unit<S: Store>(context: &UnitContext<'_, S>) -> Result<UnitRes
             .collect();
         // the channel ends when the last reader does
         drop(work);
-        workers.into_iter().map(join).collect::<Result<Vec<Recorded<'_>>, _>>()
+        workers.into_iter().map(join).collect::<Result<Vec<_>, ReplayError>>()
     })?;
     let mut result = UnitResult {
         decoded_bytes: shared.decoded_bytes.into_inner(),
@@ -119,16 +118,17 @@ pub(super) fn run_unit<S: Store>(context: &UnitContext<'_, S>) -> Result<UnitRes
         ..UnitResult::default()
     };
     result.reasons = shared.reasons.into_inner().unwrap_or_else(PoisonError::into_inner);
-    result.staged.extend(shared.quarantine.finish()?);
-    let all = done.into_iter().reduce(|mut all, recorded| {
-        all.absorb(recorded);
-        all
-    });
-    if let Some(mut all) = all {
-        all.hand_on(context.store, context.staging)?;
-        result.staged.extend(all.staged);
-        result.conserved = all.conserved;
-        result.verdicts = all.verdicts;
+    result.recorded.staged.extend(shared.quarantine.finish()?);
+    let mut together: Option<Histories<'_>> = None;
+    for (recorded, histories) in done {
+        result.recorded.add(recorded);
+        match &mut together {
+            Some(together) => together.absorb(histories),
+            None => together = Some(histories),
+        }
+    }
+    if let Some(histories) = together {
+        result.recorded.staged.extend(write_histories(histories, context.store, context.staging)?);
     }
     Ok(result)
 }
@@ -187,7 +187,7 @@ impl<'w, 'u, S: Store> Worker<'w, 'u, S> {
     }
 
     /// Reads, if it is given the channel's other end, and works off what was read until there is no more.
-    fn run(mut self, work: Option<Sender<Work>>) -> Result<Recorded<'u>, ReplayError> {
+    fn run(mut self, work: Option<Sender<Work>>) -> Result<(Recorded, Histories<'u>), ReplayError> {
         if let Some(work) = work {
             self.read_objects(&work)?;
         }

@@ -307,37 +307,6 @@ impl Gatherer {
         }
     }
 
-    /// Adds what another worker gathered, with the numbers that its texts have here.
-    pub(in crate::detect) fn absorb(&mut self, other: Self, numbers: &gather::Numbers, texts: &Texts) {
-        let mut places = Vec::with_capacity(other.sources.len());
-        for CompactSource { day, address, zone, contacts } in other.sources {
-            let (place, _) = self.source(day, numbers.address(address), zone);
-            places.push(place);
-            if let Some(source) = self.sources.get_mut(place as usize) {
-                for contact in contacts {
-                    source.meet(contact);
-                }
-            }
-        }
-        for (target, CompactRows { rows, first }) in other.probes {
-            let Some(source) = places.get(target.source as usize) else { continue };
-            let first = first.renumbered(numbers);
-            let target = CompactTarget { source: *source, server: numbers.address(target.server), ..target };
-            match self.probes.entry(target) {
-                Entry::Vacant(entry) => {
-                    entry.insert(CompactRows { rows, first });
-                }
-                Entry::Occupied(entry) => {
-                    let have = entry.into_mut();
-                    have.rows.merge(&rows);
-                    if first.before(&have.first, texts) {
-                        have.first = first;
-                    }
-                }
-            }
-        }
-    }
-
     /// What was gathered; starts anew, but does not gather again what cannot matter any more.
     pub(in crate::detect) fn hand_on(&mut self) -> Self {
         self.recent.iter_mut().flatten().for_each(|known| known.source = u32::MAX);

@@ -16,7 +16,7 @@ use crate::lake::{
     Chain, Commit, CommitKind, LakeError, Origin, Quarantine, ShardPosition, ShardSpan, Store, Unit, append_quarantine,
     in_place, writer_properties,
 };
-use crate::pipeline::recorder::Recorder;
+use crate::pipeline::recorder::{Recorder, write_histories};
 use crate::record::ParseError;
 use crate::source::kinesis::lease::{Lease, LeaseError};
 use crate::source::kinesis::{
@@ -336,8 +336,8 @@ impl<'f, S: Store, K: Streams> Follower<'f, S, K> {
         };
         let OpenUnit { mut unit, recorder, quarantine, mut span, .. } = open;
         let (recorded, quarantined) = in_place(|| {
-            let mut recorded = recorder.finish()?;
-            recorded.hand_on(&*self.context.store, &unit.staging)?;
+            let (mut recorded, histories) = recorder.finish()?;
+            recorded.staged.extend(write_histories(histories, &*self.context.store, &unit.staging)?);
             Ok::<_, LakeError>((recorded, quarantine.finish()?))
         })?;
         let number = self.chain.next_number();
