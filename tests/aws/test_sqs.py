@@ -199,6 +199,7 @@ def looks_at_log(request):
 
 
 def test_work_that_takes_longer_than_the_visibility_is_done_once(s3, queue, follow, local, tmp_path):
+    """vectordotdev/vector#4910 and #20172, redpanda-data/connect#4468: large objects outlive their messages."""
     keys = told(s3, queue, lakes.LOGS)
     with Only(port(s3), stall_seconds=0.4).meant(reads_log, "stall") as proxy:
         options = (*OPTIONS, "--sqs-visibility", "2", "--threads", "1")

@@ -27,7 +27,10 @@ def follow_to_the_end(worker, lake, count):
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_exactly_once_whatever_happens(new_worker, program, kinesis, log, tmp_path, seed):
-    """Four shards and two workers; shards split and merge, workers are killed, stopped, continued and replaced."""
+    """Four shards and two workers; shards split and merge, workers are killed, stopped, continued and replaced.
+
+    vectordotdev/vector#33: a source with leases and checkpoints, through resharding.
+    """
     header, lines = log
     dice = random.Random(seed)
     stream = kinesis.create(f"chaos-{seed}-{dice.randrange(10**9)}", 4)
