@@ -17,10 +17,7 @@ use crate::detect::Alert;
 /// Rows of a batch that is handed to the Parquet writer.
 const BATCH_ROWS: usize = 1024;
 
-/// Days whose files are open together at most.
-const OPEN_DAYS: usize = 16;
-
-/// Writes alerts, those of a few days in any order: each day has one file as long as it stays among the days at hand.
+/// Writes alerts of a few days at a time.
 pub struct AlertWriter<'s, S: Store> {
     store: &'s S,
     folder: String,
@@ -55,9 +52,6 @@ impl<'s, S: Store> AlertWriter<'s, S> {
     /// Adds an alert.
     pub fn push(&mut self, row: Alert) -> Result<(), LakeError> {
         let day = Day::of(row.finding.window_start);
-        if self.open.len() >= OPEN_DAYS && !self.open.contains_key(&day) {
-            self.close_all()?;
-        }
         let open = match self.open.entry(day) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(place) => {
@@ -72,7 +66,8 @@ impl<'s, S: Store> AlertWriter<'s, S> {
         if open.rows.len() >= BATCH_ROWS { open.flush() } else { Ok(()) }
     }
 
-    fn close_all(&mut self) -> Result<(), LakeError> {
+    /// Closes the files: of these days nothing more comes.
+    pub fn end_days(&mut self) -> Result<(), LakeError> {
         for mut open in std::mem::take(&mut self.open).into_values() {
             open.flush()?;
             self.done.push(open.file.finish()?);
@@ -82,7 +77,7 @@ impl<'s, S: Store> AlertWriter<'s, S> {
 
     /// The files.
     pub fn finish(mut self) -> Result<Vec<Staged>, LakeError> {
-        self.close_all()?;
+        self.end_days()?;
         Ok(self.done)
     }
 }

@@ -50,6 +50,7 @@ pub(super) async fn close_windows<S: Store>(
                     }
                 }
             }
+            alerts.end_days()?;
             state.end_days()?;
         }
     }

@@ -175,8 +175,11 @@ impl Lately {
                 one
             }
             _ => {
-                self.odd.put_away(faces);
-                self.odd.name = texts.number(id);
+                let name = texts.number(id);
+                if self.odd.name != name {
+                    self.odd.put_away(faces);
+                    self.odd.name = name;
+                }
                 &mut self.odd
             }
         }

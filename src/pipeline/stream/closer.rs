@@ -246,6 +246,7 @@ async fn round<S: Store, K: Streams>(
                     }
                     commit.removes.extend(taken.iter().cloned());
                 }
+                alerts.end_days()?;
                 state.end_days()?;
             }
         }
